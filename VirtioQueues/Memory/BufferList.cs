@@ -1,0 +1,190 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
+namespace Paravane.VirtioQueues.Memory;
+
+/// <summary>Checked pieces of guest memory that count as one run of bytes; how the driver cut it never matters.</summary>
+/// <remarks>Worker thread only; valid as long as the chain it came from.</remarks>
+public readonly unsafe ref struct BufferList
+{
+    private readonly GuestBuffer* _buffers;
+
+    internal BufferList(GuestBuffer* buffers, int count, uint lengthBytes)
+    {
+        _buffers = buffers;
+        Count = count;
+        LengthBytes = lengthBytes;
+    }
+
+    /// <summary>Number of pieces; none is empty.</summary>
+    public int Count { get; }
+
+    /// <summary>Sum of all pieces in bytes.</summary>
+    public uint LengthBytes { get; }
+
+    /// <summary>The pieces, for the libraries' system calls.</summary>
+    internal GuestBuffer* Buffers => _buffers;
+
+    /// <summary>Piece <paramref name="index"/>.</summary>
+    public GuestSlice this[int index]
+    {
+        get
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)Count);
+            return new GuestSlice(_buffers[index].Host, (uint)_buffers[index].LengthBytes);
+        }
+    }
+
+    /// <summary>Snapshot of a wire struct at <paramref name="offset"/>, wherever the pieces are cut. Read once, used from the copy.</summary>
+    /// <returns>False when it would reach over the end.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryRead<T>(uint offset, out T value)
+        where T : unmanaged
+    {
+        if (Count != 0 && offset <= _buffers[0].LengthBytes && (nuint)sizeof(T) <= _buffers[0].LengthBytes - offset)
+        {
+            value = Unsafe.ReadUnaligned<T>(_buffers[0].Host + offset);
+            return true;
+        }
+
+        Unsafe.SkipInit(out value);
+        fixed (T* pointer = &value)
+        {
+            return CopyTo(offset, new Span<byte>(pointer, sizeof(T))) == sizeof(T);
+        }
+    }
+
+    /// <summary>Writes a wire struct at <paramref name="offset"/>.</summary>
+    /// <returns>False when it would reach over the end; nothing was written then.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryWrite<T>(uint offset, T value)
+        where T : unmanaged
+    {
+        if (Count != 0 && offset <= _buffers[0].LengthBytes && (nuint)sizeof(T) <= _buffers[0].LengthBytes - offset)
+        {
+            Unsafe.WriteUnaligned(_buffers[0].Host + offset, value);
+            return true;
+        }
+
+        return offset <= LengthBytes && (uint)sizeof(T) <= LengthBytes - offset && CopyFrom(offset, new ReadOnlySpan<byte>(&value, sizeof(T))) == sizeof(T);
+    }
+
+    /// <summary>Copies bytes from <paramref name="offset"/> on out, as many as there are and as fit.</summary>
+    /// <returns>Bytes copied.</returns>
+    public int CopyTo(uint offset, Span<byte> destination)
+    {
+        uint wanted = offset >= LengthBytes ? 0 : Math.Min((uint)destination.Length, LengthBytes - offset);
+        fixed (byte* pointer = destination)
+        {
+            var local = new GuestBuffer { Host = pointer, LengthBytes = wanted };
+            Copy(this, offset, new BufferList(&local, 1, wanted), 0, wanted);
+        }
+
+        return (int)wanted;
+    }
+
+    /// <summary>Copies bytes in from <paramref name="offset"/> on, as many as there are and as fit.</summary>
+    /// <returns>Bytes copied.</returns>
+    public int CopyFrom(uint offset, ReadOnlySpan<byte> source)
+    {
+        uint wanted = offset >= LengthBytes ? 0 : Math.Min((uint)source.Length, LengthBytes - offset);
+        fixed (byte* pointer = source)
+        {
+            var local = new GuestBuffer { Host = pointer, LengthBytes = wanted };
+            Copy(new BufferList(&local, 1, wanted), 0, this, offset, wanted);
+        }
+
+        return (int)wanted;
+    }
+
+    /// <summary>Writes zeroes to <paramref name="lengthBytes"/> bytes from <paramref name="offset"/> on, which must be inside.</summary>
+    public void Clear(uint offset, uint lengthBytes)
+    {
+        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        GuestBuffer* piece = Seek(_buffers, ref offset);
+        while (lengthBytes != 0)
+        {
+            uint now = Math.Min(lengthBytes, (uint)piece->LengthBytes - offset);
+            NativeMemoryClear(piece->Host + offset, now);
+            lengthBytes -= now;
+            offset = 0;
+            piece++;
+        }
+    }
+
+    /// <summary>Brings the first two cache lines of the data at <paramref name="offset"/> closer. No effect on what is read or written.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Prefetch(uint offset = 0)
+    {
+        if (Sse.IsSupported && Count != 0)
+        {
+            Sse.Prefetch0(_buffers[0].Host + Math.Min(offset, (uint)_buffers[0].LengthBytes));
+        }
+    }
+
+    /// <summary>Copies <paramref name="lengthBytes"/> bytes between two lists, however each is cut. Both ranges must be inside.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Copy(BufferList from, uint fromOffset, BufferList to, uint toOffset, uint lengthBytes)
+    {
+        Debug.Assert(fromOffset <= from.LengthBytes && lengthBytes <= from.LengthBytes - fromOffset, "source range inside the list");
+        Debug.Assert(toOffset <= to.LengthBytes && lengthBytes <= to.LengthBytes - toOffset, "target range inside the list");
+        if (lengthBytes != 0
+            && fromOffset < from._buffers[0].LengthBytes && lengthBytes <= from._buffers[0].LengthBytes - fromOffset
+            && toOffset < to._buffers[0].LengthBytes && lengthBytes <= to._buffers[0].LengthBytes - toOffset)
+        {
+            ShortCopy.Copy(to._buffers[0].Host + toOffset, from._buffers[0].Host + fromOffset, lengthBytes);
+            return;
+        }
+
+        CopyPieces(from._buffers, fromOffset, to._buffers, toOffset, lengthBytes);
+    }
+
+    private static void CopyPieces(GuestBuffer* from, uint fromOffset, GuestBuffer* to, uint toOffset, uint lengthBytes)
+    {
+        if (lengthBytes == 0)
+        {
+            return;
+        }
+
+        from = Seek(from, ref fromOffset);
+        to = Seek(to, ref toOffset);
+        while (true)
+        {
+            uint now = Math.Min(lengthBytes, Math.Min((uint)from->LengthBytes - fromOffset, (uint)to->LengthBytes - toOffset));
+            ShortCopy.Copy(to->Host + toOffset, from->Host + fromOffset, now);
+            lengthBytes -= now;
+            if (lengthBytes == 0)
+            {
+                return;
+            }
+
+            fromOffset += now;
+            toOffset += now;
+            if (fromOffset == from->LengthBytes)
+            {
+                from++;
+                fromOffset = 0;
+            }
+
+            if (toOffset == to->LengthBytes)
+            {
+                to++;
+                toOffset = 0;
+            }
+        }
+    }
+
+    private static GuestBuffer* Seek(GuestBuffer* piece, ref uint offset)
+    {
+        while (offset != 0 && offset >= piece->LengthBytes)
+        {
+            offset -= (uint)piece->LengthBytes;
+            piece++;
+        }
+
+        return piece;
+    }
+
+    private static void NativeMemoryClear(byte* host, uint lengthBytes) => new Span<byte>(host, checked((int)lengthBytes)).Clear();
+}

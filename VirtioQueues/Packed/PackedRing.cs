@@ -1,0 +1,300 @@
+using System.Runtime.CompilerServices;
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Memory;
+using Paravane.VirtioQueues.Spec;
+
+namespace Paravane.VirtioQueues.Packed;
+
+/// <summary>The device side of a packed virtqueue (virtio 1.2 §2.8).</summary>
+/// <remarks>Worker thread only; see <see cref="IRing{TSelf}"/>.</remarks>
+public unsafe struct PackedRing : IRing<PackedRing>
+{
+    private const ushort UsedMarks = (ushort)(VirtqDescFlags.Avail | VirtqDescFlags.Used);
+
+    private PackedDesc* _desc;
+    private uint* _driverEvent;
+    private uint* _deviceEvent;
+    private int _size;
+
+    private ushort _availPosition; // next slot to take
+    private ushort _usedPosition; // next slot to complete into, including completions not yet published
+    private bool _availWrap;
+    private bool _usedWrap;
+    private int _descriptorsInFlight;
+
+    // Completions since the last Publish. The first one is stored last, so that the driver, who polls that slot, sees the batch in one step.
+    private ushort _firstPosition;
+    private ulong _firstElement;
+    private ushort _pendingSlots;
+    private bool _pending;
+
+    private bool _eventIdx;
+    private bool _batchInOrder;
+    private bool _callOnce;
+
+    // One bit a buffer id, all 65536 of them: a driver may use any number.
+    private InFlightMap _inFlight;
+
+    /// <inheritdoc/>
+    public readonly QueueState State => QueueState.Packed(_availPosition, _availWrap, _usedPosition, _usedWrap);
+
+    /// <inheritdoc/>
+    public static PackedRing Open(QueueConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return new PackedRing
+        {
+            _size = config.Size,
+            _availPosition = config.State.AvailPosition,
+            _availWrap = config.State.AvailWrap,
+            _usedPosition = config.State.UsedPosition,
+            _usedWrap = config.State.UsedWrap,
+            _eventIdx = config.Has(VirtioFeatures.EventIdx),
+            _batchInOrder = config.BatchesInOrder,
+            _inFlight = new InFlightMap(1 << 16),
+        };
+    }
+
+    /// <inheritdoc/>
+    bool IRing<PackedRing>.TryAttach(QueueConfig config, GuestMemory memory)
+    {
+        (uint descriptor, uint driver, uint device) = config.AreaSizes();
+        byte* desc = memory.Find(config.DescriptorArea, descriptor), driverEvent = memory.Find(config.DriverArea, driver);
+        byte* deviceEvent = memory.Find(config.DeviceArea, device);
+        if (desc == null || driverEvent == null || deviceEvent == null)
+        {
+            return false;
+        }
+
+        // SAFETY: FindError checked size and alignment; Find checked that each area lies inside one mapped region, which the queue's table keeps alive.
+        _desc = (PackedDesc*)desc;
+        _driverEvent = (uint*)driverEvent;
+        _deviceEvent = (uint*)deviceEvent;
+        _callOnce = true;
+        return true;
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    readonly int IRing<PackedRing>.Available(int max, ref ChainFault fault) => IsAvailable(FlagsOf(_availPosition), _availWrap) ? max : 0;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    bool IRing<PackedRing>.TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
+    {
+        // Acquire by the flags, then one untorn snapshot that is checked again: nothing else is read of this descriptor.
+        if (!IsAvailable(FlagsOf(_availPosition), _availWrap))
+        {
+            return false;
+        }
+
+        DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + _availPosition);
+        VirtqDescFlags flags = word.PackedFlags;
+        int descriptors = 1;
+        ushort id = word.PackedId;
+        fault = (flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) == 0
+            ? walker.Add(slot, word.Addr, word.Len, flags)
+            : Walk(ref walker, slot, word, out descriptors, out id);
+        if (fault != ChainFault.None)
+        {
+            return false;
+        }
+
+        if (_inFlight.Contains(id))
+        {
+            fault = ChainFault.HeadInFlight;
+            return false;
+        }
+
+        if (_descriptorsInFlight + descriptors > _size)
+        {
+            fault = ChainFault.TooManyInFlight;
+            return false;
+        }
+
+        _inFlight.Add(id);
+        _descriptorsInFlight += descriptors;
+        slot->Head = id;
+        slot->RingDescriptors = (ushort)descriptors;
+        Advance(ref _availPosition, ref _availWrap, descriptors);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    void IRing<PackedRing>.Rewind(ChainSlot* slot)
+    {
+        int position = _availPosition - slot->RingDescriptors;
+        if (position < 0)
+        {
+            position += _size;
+            _availWrap = !_availWrap;
+        }
+
+        _availPosition = (ushort)position;
+        Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    void IRing<PackedRing>.Complete(ChainSlot* slot, uint writtenBytes)
+    {
+        // Length, id and flags are the upper eight bytes of a descriptor: one aligned store publishes an element whole.
+        ulong flags = (_usedWrap ? (ulong)UsedMarks : 0) | (writtenBytes != 0 ? (ulong)VirtqDescFlags.Write : 0);
+        ulong element = writtenBytes | ((ulong)slot->Head << 32) | (flags << 48);
+        if (!_pending)
+        {
+            _pending = true;
+            _firstPosition = _usedPosition;
+            _firstElement = element;
+        }
+        else if (_batchInOrder)
+        {
+            // One element with the last id, in the first one's place with its flags, stands for the batch (virtio 1.2 §2.8.8).
+            _firstElement = (_firstElement & 0xffff_0000_ffff_ffff) | ((ulong)slot->Head << 32);
+        }
+        else
+        {
+            Volatile.Write(ref UpperHalf(_usedPosition), element);
+        }
+
+        _pendingSlots += slot->RingDescriptors;
+        Advance(ref _usedPosition, ref _usedWrap, slot->RingDescriptors);
+        Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    bool IRing<PackedRing>.Publish()
+    {
+        if (!_pending)
+        {
+            return false;
+        }
+
+        // Release: the other elements of the batch and all data before the one that the driver polls.
+        Volatile.Write(ref UpperHalf(_firstPosition), _firstElement);
+        ushort slots = _pendingSlots;
+        _pending = false;
+        _pendingSlots = 0;
+
+        // Full fence: the store above before the load of the event structure (StoreLoad). Pairs with the driver's fence between
+        // writing its event structure and its last look at the descriptor flags.
+        Interlocked.MemoryBarrier();
+        if (_callOnce)
+        {
+            _callOnce = false;
+            return true;
+        }
+
+        uint word = Volatile.Read(ref *_driverEvent);
+        return (EventSuppression)((word >> 16) & 3) switch
+        {
+            EventSuppression.Disable => false,
+            EventSuppression.Descriptor when _eventIdx => EventIdx.IsDuePacked((ushort)word, _usedPosition, _usedWrap, slots, _size),
+            _ => true,
+        };
+    }
+
+    /// <inheritdoc/>
+    readonly bool IRing<PackedRing>.TryArm()
+    {
+        // Offset, wrap counter and flags are one aligned word: the driver never sees a new flag with an old offset.
+        uint word = _eventIdx
+            ? _availPosition | (_availWrap ? 0x8000u : 0) | ((uint)EventSuppression.Descriptor << 16)
+            : (uint)EventSuppression.Enable << 16;
+        Volatile.Write(ref *_deviceEvent, word);
+
+        // Full fence: the store above before the flags are read again (StoreLoad). Pairs with the driver's fence between
+        // publishing a descriptor and reading the device event structure.
+        Interlocked.MemoryBarrier();
+        return !IsAvailable(FlagsOf(_availPosition), _availWrap);
+    }
+
+    /// <inheritdoc/>
+    readonly void IRing<PackedRing>.Disarm()
+    {
+        // With EVENT_IDX the position left behind asks for nothing until the ring comes round again, so no store is needed.
+        if (!_eventIdx)
+        {
+            Volatile.Write(ref *_deviceEvent, (uint)EventSuppression.Disable << 16);
+        }
+    }
+
+    /// <inheritdoc/>
+    readonly bool IRing<PackedRing>.TryLog(QueueConfig config, DirtyLog log)
+    {
+        // The front-end passes the event structure's address; the descriptor ring, which completions change, is known by its own.
+        (uint descriptor, _, uint device) = config.AreaSizes();
+        return config.UsedLog is not { } used || (log.TryMark(used, device) & log.TryMark(config.DescriptorArea, descriptor));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool IsAvailable(VirtqDescFlags flags, bool wrap) =>
+        (flags & (VirtqDescFlags.Avail | VirtqDescFlags.Used)) == (wrap ? VirtqDescFlags.Avail : VirtqDescFlags.Used);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly VirtqDescFlags FlagsOf(ushort position) => (VirtqDescFlags)Volatile.Read(ref ((ushort*)(_desc + position))[7]);
+
+    private readonly ref ulong UpperHalf(ushort position) => ref ((ulong*)(_desc + position))[1];
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly void Advance(ref ushort position, ref bool wrap, int slots)
+    {
+        int next = position + slots;
+        if (next >= _size)
+        {
+            next -= _size;
+            wrap = !wrap;
+        }
+
+        position = (ushort)next;
+    }
+
+    private void Forget(ChainSlot* slot)
+    {
+        _inFlight.Remove(slot->Head);
+        _descriptorsInFlight -= slot->RingDescriptors;
+    }
+
+    /// <summary>Follows a list of several descriptors or an indirect table. The first was published last, so the rest is complete.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private readonly ChainFault Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, out int descriptors, out ushort id)
+    {
+        descriptors = 1;
+        id = word.PackedId;
+        if ((word.PackedFlags & VirtqDescFlags.Indirect) != 0)
+        {
+            return (word.PackedFlags & VirtqDescFlags.Next) != 0
+                ? ChainFault.IndirectWithNext
+                : walker.AddIndirect(slot, word.Addr, word.Len, 0, packed: true);
+        }
+
+        ushort position = _availPosition;
+        bool wrap = _availWrap;
+        while (true)
+        {
+            ChainFault fault = walker.Add(slot, word.Addr, word.Len, word.PackedFlags);
+            if (fault != ChainFault.None)
+            {
+                return fault;
+            }
+
+            id = word.PackedId;
+            if ((word.PackedFlags & VirtqDescFlags.Next) == 0)
+            {
+                return ChainFault.None;
+            }
+
+            if (++descriptors > _size)
+            {
+                return ChainFault.ChainTooLong;
+            }
+
+            Advance(ref position, ref wrap, 1);
+            word = DescriptorSnapshot.Load(_desc + position);
+            if ((word.PackedFlags & VirtqDescFlags.Indirect) != 0)
+            {
+                return ChainFault.IndirectWithNext;
+            }
+        }
+    }
+}

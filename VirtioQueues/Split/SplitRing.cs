@@ -1,0 +1,275 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Memory;
+using Paravane.VirtioQueues.Spec;
+
+namespace Paravane.VirtioQueues.Split;
+
+/// <summary>The device side of a split virtqueue (virtio 1.2 §2.7).</summary>
+/// <remarks>Worker thread only; see <see cref="IRing{TSelf}"/>.</remarks>
+public unsafe struct SplitRing : IRing<SplitRing>
+{
+    private const ushort NoInterrupt = 1; // VIRTQ_AVAIL_F_NO_INTERRUPT
+    private const ushort NoNotify = 1; // VIRTQ_USED_F_NO_NOTIFY
+
+    private VirtqDesc* _desc;
+    private ushort* _avail; // flags, idx, ring[size], used_event
+    private ushort* _usedHeader; // flags, idx
+    private VirtqUsedElem* _used;
+    private ushort* _usedEvent;
+    private ushort* _availEvent;
+    private uint _mask;
+    private uint _size;
+
+    private ushort _lastAvail; // next entry to take
+    private ushort _availShadow; // driver's idx as last read
+    private ushort _usedNext; // next used entry to write
+    private ushort _usedPublished; // used.idx as the driver sees it
+    private ushort _descriptorsInFlight;
+    private bool _eventIdx;
+    private bool _batchInOrder;
+    private bool _opened;
+    private bool _callOnce; // the driver's view of «old» is unknown: notify whatever the event index says
+
+    // One bit a head: offered while set means the driver reused a chain that it does not own.
+    private InFlightMap _inFlight;
+
+    /// <inheritdoc/>
+    public readonly QueueState State => QueueState.Split(_lastAvail);
+
+    /// <inheritdoc/>
+    public static SplitRing Open(QueueConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return new SplitRing
+        {
+            _size = (uint)config.Size,
+            _mask = (uint)config.Size - 1,
+            _lastAvail = config.State.NextAvail,
+            _availShadow = config.State.NextAvail,
+            _eventIdx = config.Has(VirtioFeatures.EventIdx),
+            _batchInOrder = config.BatchesInOrder,
+            _inFlight = new InFlightMap(config.Size),
+        };
+    }
+
+    /// <inheritdoc/>
+    bool IRing<SplitRing>.TryAttach(QueueConfig config, GuestMemory memory)
+    {
+        (uint descriptor, uint driver, uint device) = config.AreaSizes();
+        byte* desc = memory.Find(config.DescriptorArea, descriptor), avail = memory.Find(config.DriverArea, driver), used = memory.Find(config.DeviceArea, device);
+        if (desc == null || avail == null || used == null)
+        {
+            return false;
+        }
+
+        // SAFETY: FindError checked size and alignment; Find checked that each area lies inside one mapped region, which the queue's table keeps alive.
+        _desc = (VirtqDesc*)desc;
+        _avail = (ushort*)avail;
+        _usedEvent = _avail + 2 + _size;
+        _usedHeader = (ushort*)used;
+        _used = (VirtqUsedElem*)(used + 4);
+        _availEvent = (ushort*)(_used + _size);
+        _callOnce = true;
+        if (!_opened)
+        {
+            _opened = true;
+            _usedNext = _usedPublished = Volatile.Read(ref _usedHeader[1]);
+        }
+
+        return true;
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    int IRing<SplitRing>.Available(int max, ref ChainFault fault)
+    {
+        ushort ready = unchecked((ushort)(_availShadow - _lastAvail));
+        if (ready == 0)
+        {
+            // Acquire: entries and descriptors below are read after the index that announces them.
+            _availShadow = Volatile.Read(ref _avail[1]);
+            ready = unchecked((ushort)(_availShadow - _lastAvail));
+            if (ready > _size)
+            {
+                fault = ChainFault.AvailIndexOutOfRange;
+                _availShadow = _lastAvail;
+                return 0;
+            }
+        }
+
+        int count = Math.Min(ready, max);
+        if (Sse.IsSupported)
+        {
+            // All misses of the burst start together; a head out of range is masked, never followed.
+            for (int i = 0; i < count; i++)
+            {
+                Sse.Prefetch0(_desc + (_avail[2 + (unchecked((uint)(_lastAvail + i)) & _mask)] & _mask));
+            }
+        }
+
+        return count;
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    bool IRing<SplitRing>.TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
+    {
+        ushort head = Volatile.Read(ref _avail[2 + (_lastAvail & _mask)]);
+        if (head >= _size)
+        {
+            fault = ChainFault.HeadOutOfRange;
+            return false;
+        }
+
+        if (_inFlight.Contains(head))
+        {
+            fault = ChainFault.HeadInFlight;
+            return false;
+        }
+
+        DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + head);
+        int descriptors = 1;
+        fault = (word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) == 0
+            ? walker.Add(slot, word.Addr, word.Len, word.SplitFlags)
+            : Walk(ref walker, slot, word, out descriptors);
+        if (fault != ChainFault.None)
+        {
+            return false;
+        }
+
+        if (_descriptorsInFlight + descriptors > _size)
+        {
+            fault = ChainFault.TooManyInFlight;
+            return false;
+        }
+
+        _inFlight.Add(head);
+        _descriptorsInFlight += (ushort)descriptors;
+        slot->Head = head;
+        slot->RingDescriptors = (ushort)descriptors;
+        _lastAvail++;
+        return true;
+    }
+
+    /// <inheritdoc/>
+    void IRing<SplitRing>.Rewind(ChainSlot* slot)
+    {
+        _lastAvail--;
+        _availShadow = _lastAvail; // read again: the memory may be another by then
+        Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    void IRing<SplitRing>.Complete(ChainSlot* slot, uint writtenBytes)
+    {
+        // In order and nothing written: one element, in the first one's place, stands for the whole batch (virtio 1.2 §2.7.9).
+        uint entry = _batchInOrder ? _usedPublished : _usedNext;
+        _used[entry & _mask] = new VirtqUsedElem(slot->Head, writtenBytes);
+        _usedNext++;
+        Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    bool IRing<SplitRing>.Publish()
+    {
+        ushort old = _usedPublished;
+        if (_usedNext == old)
+        {
+            return false;
+        }
+
+        // Release: elements and data before the index. Pairs with the driver's acquire of used->idx.
+        Volatile.Write(ref _usedHeader[1], _usedNext);
+        _usedPublished = _usedNext;
+
+        // Full fence: the store above before the load of the event word (StoreLoad). Pairs with the driver's fence between
+        // writing used_event (or clearing NO_INTERRUPT) and its last look at used->idx.
+        Interlocked.MemoryBarrier();
+        if (_callOnce)
+        {
+            _callOnce = false;
+            return true;
+        }
+
+        return _eventIdx
+            ? EventIdx.IsDue(Volatile.Read(ref *_usedEvent), _usedNext, old)
+            : (Volatile.Read(ref _avail[0]) & NoInterrupt) == 0;
+    }
+
+    /// <inheritdoc/>
+    bool IRing<SplitRing>.TryArm()
+    {
+        if (_eventIdx)
+        {
+            Volatile.Write(ref *_availEvent, _lastAvail); // kick me when this entry is published (§2.7.10)
+        }
+        else
+        {
+            Volatile.Write(ref _usedHeader[0], 0);
+        }
+
+        // Full fence: the store above before avail->idx is read again (StoreLoad). Pairs with the driver's fence between
+        // publishing avail->idx and reading avail_event or the flags.
+        Interlocked.MemoryBarrier();
+        return Volatile.Read(ref _avail[1]) == _lastAvail;
+    }
+
+    /// <inheritdoc/>
+    void IRing<SplitRing>.Disarm()
+    {
+        // With EVENT_IDX the index left behind asks for nothing until it comes round again, so no store is needed.
+        if (!_eventIdx)
+        {
+            Volatile.Write(ref _usedHeader[0], NoNotify);
+        }
+    }
+
+    /// <inheritdoc/>
+    readonly bool IRing<SplitRing>.TryLog(QueueConfig config, DirtyLog log) =>
+        config.UsedLog is not { } used || log.TryMark(used, config.AreaSizes().Device);
+
+    private void Forget(ChainSlot* slot)
+    {
+        _inFlight.Remove(slot->Head);
+        _descriptorsInFlight -= slot->RingDescriptors;
+    }
+
+    /// <summary>Follows a chain of several descriptors or with an indirect table. Bounded by the queue size, so a loop ends as «too long».</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private readonly ChainFault Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, out int descriptors)
+    {
+        descriptors = 1;
+        while (true)
+        {
+            VirtqDescFlags flags = word.SplitFlags;
+            if ((flags & VirtqDescFlags.Indirect) != 0)
+            {
+                return (flags & VirtqDescFlags.Next) != 0
+                    ? ChainFault.IndirectWithNext
+                    : walker.AddIndirect(slot, word.Addr, word.Len, descriptors - 1, packed: false);
+            }
+
+            ChainFault fault = walker.Add(slot, word.Addr, word.Len, flags);
+            if (fault != ChainFault.None || (flags & VirtqDescFlags.Next) == 0)
+            {
+                return fault;
+            }
+
+            ushort next = word.SplitNext;
+            if (next >= _size)
+            {
+                return ChainFault.NextOutOfRange;
+            }
+
+            if (++descriptors > _size)
+            {
+                return ChainFault.ChainTooLong;
+            }
+
+            word = DescriptorSnapshot.Load(_desc + next);
+        }
+    }
+}

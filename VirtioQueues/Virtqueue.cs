@@ -1,0 +1,140 @@
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Linux;
+using Paravane.VirtioQueues.Memory;
+
+namespace Paravane.VirtioQueues;
+
+/// <summary>A started queue, as its worker sees it: orders that come between bursts, whatever the ring format.</summary>
+/// <remarks>Worker thread only, except for the counters, which any thread may read. One virtual call per order, none per chain.</remarks>
+public abstract class Virtqueue : IDisposable
+{
+    private FileDescriptor? _call;
+    private GuestMemory _memory;
+    private protected int _callNumber = -1;
+    private protected int _inFlight;
+    private protected bool _attached;
+    private long _calls;
+
+    private protected Virtqueue(QueueConfig config, GuestMemory memory)
+    {
+        Config = config;
+        _memory = memory.Acquire();
+    }
+
+    /// <summary>What the queue was started with; ring addresses follow later memory tables.</summary>
+    public QueueConfig Config { get; private set; }
+
+    /// <summary>The rule the driver broke, or <see cref="ChainFault.None"/>. Set once; nothing more is taken then.</summary>
+    public ChainFault Fault { get; private set; }
+
+    /// <summary>SET_VRING_ENABLE. While false a loop has no side effects on the outside world or on the guest.</summary>
+    public bool Enabled { get; set; }
+
+    /// <summary>While true nothing more is taken; what was taken goes on.</summary>
+    public bool FetchPaused { get; set; }
+
+    /// <summary>False while guest memory that holds the ring is missing: nothing may be taken, completed or armed.</summary>
+    public bool IsAttached => _attached;
+
+    /// <summary>Chains consumed and not yet completed.</summary>
+    public int InFlight => _inFlight;
+
+    /// <summary>The table that buffers are translated through.</summary>
+    public GuestMemory Memory => _memory;
+
+    /// <summary>Dirty pages go here; null when nothing is logged.</summary>
+    public DirtyLog? Log { get; private set; }
+
+    /// <summary>Call eventfd writes so far.</summary>
+    public long Calls => Volatile.Read(ref _calls);
+
+    /// <summary>Chains completed so far.</summary>
+    public abstract long Completed { get; }
+
+    /// <summary>Where to go on after a stop, once nothing is in flight and <see cref="ReturnUnused"/> was called.</summary>
+    public abstract QueueState State { get; }
+
+    /// <summary>Asks for a kick at the next chain and looks again.</summary>
+    /// <returns>False when there is work already, so do not sleep. True as well while paused, detached or broken.</returns>
+    public abstract bool TryArm();
+
+    /// <summary>Tells the driver not to kick while the worker polls.</summary>
+    public abstract void Disarm();
+
+    /// <summary>Gives back chains that were filled but not consumed, so that <see cref="State"/> points at them.</summary>
+    public abstract void ReturnUnused();
+
+    /// <summary>True when a chain in flight lies in a region that <paramref name="next"/> lacks, or the ring itself does while chains are in flight.</summary>
+    public abstract bool MustDrainFor(GuestMemory next);
+
+    /// <summary>Moves to another table. Legal when <see cref="MustDrainFor"/> said false.</summary>
+    /// <param name="config">The same queue, with the ring addresses under the new table.</param>
+    /// <param name="memory">The new table; acquired here, and the old one let go.</param>
+    /// <returns>False when the ring's memory is gone: the queue is detached until a later table brings it back.</returns>
+    public bool TryRemap(QueueConfig config, GuestMemory memory)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(memory);
+        ReturnUnused();
+        GuestMemory old = _memory;
+        _memory = memory.Acquire();
+        Config = config;
+        _attached = Attach(memory);
+        old.Release();
+        return _attached;
+    }
+
+    /// <summary>Replaces the call eventfd and signals the new one once, so that a completion that fell between is not lost.</summary>
+    /// <param name="call">Owned by the queue from now on; null: the driver polls.</param>
+    public void SetCall(FileDescriptor? call)
+    {
+        _call?.Dispose();
+        _call = call;
+        _callNumber = call?.Number ?? -1;
+        if (call is not null)
+        {
+            EventFd.Signal(_callNumber);
+        }
+    }
+
+    /// <summary>Starts, changes or ends dirty logging. The caller disposes the old log after this returned.</summary>
+    /// <param name="log">Null to end it.</param>
+    /// <param name="config">The same queue, with <see cref="QueueConfig.UsedLog"/> as wanted.</param>
+    public void SetLog(DirtyLog? log, QueueConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        Log = log;
+        Config = config;
+    }
+
+    /// <summary>Marks the queue broken. The first fault stays.</summary>
+    public void Break(ChainFault fault)
+    {
+        if (Fault == ChainFault.None)
+        {
+            Fault = fault;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        SetCall(null);
+        ReleaseScratch();
+        _memory.Release();
+        GC.SuppressFinalize(this);
+    }
+
+    private protected abstract bool Attach(GuestMemory memory);
+
+    private protected abstract void ReleaseScratch();
+
+    private protected void SignalCall()
+    {
+        if (_callNumber >= 0)
+        {
+            Volatile.Write(ref _calls, _calls + 1);
+            EventFd.Signal(_callNumber);
+        }
+    }
+}
