@@ -1,0 +1,102 @@
+using System.Reflection;
+using System.Security.Cryptography;
+using System.Text;
+using Paravane.Peers;
+
+namespace Paravane.EndToEnd.Guest;
+
+/// <summary>
+/// The guest's initramfs: a static busybox, the virtio modules of the stock kernel, and a few of the machine's own programs with their libraries.
+/// </summary>
+/// <remarks>Kept in artifacts/ under a name made from what goes into it. Not compressed: unpacking costs an emulated CPU more than loading.</remarks>
+public static class GuestImage
+{
+    private static readonly string[] s_modules = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng"];
+    private static readonly string[] s_tools = ["mke2fs", "e2fsck", "blkdiscard", "ethtool"];
+
+    private static readonly Lazy<string> s_path = new(Build);
+
+    /// <summary>The archive; the first to ask builds it.</summary>
+    public static string Location => s_path.Value;
+
+    private static string Build()
+    {
+        Dictionary<string, string> sources = [];   // path in the guest → file here
+        List<string> order = [];
+        foreach (string module in GuestKernel.Find().Resolve(s_modules))
+        {
+            sources[$"modules/{Path.GetFileName(module)}"] = module;
+            order.Add($"/modules/{Path.GetFileName(module)}");
+        }
+
+        sources["bin/busybox"] = Tool.Find("busybox");
+        foreach (string tool in s_tools)
+        {
+            string path = Tool.Find(tool);
+            sources[$"tools/{tool}"] = path;
+            foreach (string library in LibrariesOf(path))
+            {
+                sources[library.TrimStart('/')] = library;
+            }
+        }
+
+        using Stream init = Assembly.GetExecutingAssembly().GetManifestResourceStream("init.sh")!;
+        byte[] script = new byte[init.Length];
+        init.ReadExactly(script);
+
+        string target = Path.Combine(Programs.RepositoryRoot, "artifacts", "guest", $"initramfs-{Fingerprint(sources, script)}.cpio");
+        if (!File.Exists(target))
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            string draft = $"{target}.{Environment.ProcessId}";
+            Write(draft, sources, script, order);
+            File.Move(draft, target, overwrite: true);
+        }
+
+        return target;
+    }
+
+    private static void Write(string path, Dictionary<string, string> sources, byte[] init, List<string> order)
+    {
+        using FileStream stream = File.Create(path);
+        using CpioWriter archive = new(stream);
+        foreach (string directory in (string[])["dev", "proc", "sys", "tmp", "mnt", "etc"])
+        {
+            archive.AddDirectory(directory);
+        }
+
+        archive.AddFile("init", init);
+        archive.AddFile("modules/order", Encoding.ASCII.GetBytes(string.Join('\n', order) + "\n"));
+        foreach ((string name, string source) in sources)
+        {
+            archive.AddFile(name, File.ReadAllBytes(source));
+        }
+    }
+
+    private static string Fingerprint(Dictionary<string, string> sources, byte[] init)
+    {
+        StringBuilder text = new();
+        foreach ((string name, string source) in sources)
+        {
+            FileInfo file = new(source);
+            text.Append($"{name} {source} {file.Length} {file.LastWriteTimeUtc.Ticks}\n");
+        }
+
+        byte[] digest = SHA256.HashData([.. Encoding.UTF8.GetBytes(text.ToString()), .. init]);
+        return Convert.ToHexStringLower(digest.AsSpan(0, 8));
+    }
+
+    private static IEnumerable<string> LibrariesOf(string program)
+    {
+        (int code, string listing, string transcript) = ChildProcess.Run("ldd", [program], TimeSpan.FromSeconds(10));
+        Assert.True(code == 0, transcript);
+        foreach (string line in listing.Split('\n'))
+        {
+            string? path = line.Split(' ', '\t').FirstOrDefault(word => word.StartsWith('/'));
+            if (path is not null)
+            {
+                yield return path;
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using System.Globalization;
+using System.Text;
+using Paravane.Peers;
+
+namespace Paravane.EndToEnd.Guest;
+
+/// <summary>A stock Linux guest in QEMU's software emulation, which runs the commands that a test gives it.</summary>
+public sealed class QemuGuest : IDisposable
+{
+    /// <summary>Booting takes five to fifteen seconds; the limit allows for a busy machine.</summary>
+    private static readonly TimeSpan s_bootLimit = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan s_lifetime = TimeSpan.FromSeconds(600);
+
+    private readonly ChildProcess _qemu;
+    private readonly string _console;
+
+    /// <summary>Starts QEMU with these devices and waits until the guest takes commands.</summary>
+    public QemuGuest(TemporaryDirectory scratch, params IEnumerable<string> devices)
+    {
+        _console = scratch.File("console.log");
+        _qemu = ChildProcess.Start(
+            "qemu-system-x86_64",
+            [
+                "-accel", "tcg", "-cpu", "max", "-smp", "2",
+                "-M", "q35,memory-backend=m", "-object", "memory-backend-memfd,id=m,size=512M,share=on", "-m", "512M",
+                "-nodefaults", "-no-user-config", "-display", "none",
+                "-kernel", GuestKernel.Find().Image, "-initrd", GuestImage.Location,
+                "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
+                "-serial", $"file:{_console}", "-serial", "stdio",
+                .. devices,
+            ],
+            s_lifetime);
+        try
+        {
+            WaitUntilReady();
+        }
+        catch
+        {
+            _qemu.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Runs a shell script in the guest; any exit code but 0 fails the test. Returns what it printed, without the last line end.</summary>
+    public string Run(string script, int limitSeconds = 60)
+    {
+        (int code, string output) = TryRun(script, limitSeconds);
+        Assert.True(code == 0, $"in the guest: {script}\nended with code {code}:\n{output}\n{ConsoleTail()}");
+        return output;
+    }
+
+    /// <summary>Runs a shell script in the guest and returns its exit code and what it printed.</summary>
+    public (int Code, string Output) TryRun(string script, int limitSeconds = 60)
+    {
+        const string End = "@@done ";
+        Send("set -e -o pipefail\n" + script);
+        string output = WaitFor(End, TimeSpan.FromSeconds(limitSeconds), script)[..^End.Length];
+        string code = WaitFor("\n", TimeSpan.FromSeconds(limitSeconds), script);
+        return (int.Parse(code, NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture), output.TrimEnd('\n'));
+    }
+
+    /// <summary>Resets the guest from inside, as its administrator would, and waits until it takes commands again.</summary>
+    public void Reboot()
+    {
+        Send("sync; reboot -f");
+        WaitUntilReady();
+    }
+
+    /// <summary>Switches the guest off from inside and waits for QEMU to end.</summary>
+    public void PowerOff()
+    {
+        Send("sync; poweroff -f");
+        int code = _qemu.WaitForExit(TimeSpan.FromSeconds(60));
+        Assert.True(code == 0, $"QEMU ended with code {code}:\n{_qemu.Transcript}");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _qemu.Dispose();
+
+    private void WaitUntilReady() => WaitFor("@@ready\n", s_bootLimit, "boot");
+
+    private void Send(string script) => _qemu.Send(Convert.ToBase64String(Encoding.UTF8.GetBytes(script + "\n")));
+
+    private string WaitFor(string text, TimeSpan patience, string doing)
+    {
+        try
+        {
+            return _qemu.WaitFor(text, patience);
+        }
+        catch (PeerException failure)
+        {
+            throw new PeerException($"in the guest: {doing}\n{failure.Message}\n{ConsoleTail()}");
+        }
+    }
+
+    private string ConsoleTail()
+    {
+        string[] lines = File.Exists(_console) ? File.ReadAllLines(_console) : [];
+        return "guest console:\n" + string.Join('\n', lines.TakeLast(30));
+    }
+}
