@@ -1,0 +1,160 @@
+using System.Runtime.InteropServices;
+using Paravane.VhostServer.Protocol;
+using Paravane.VirtioQueues.Linux;
+using Tmds.Linux;
+
+namespace Paravane.Hypervisor.Frontend;
+
+/// <content>The back-end's own channel (vhost-user: SET_BACKEND_REQ_FD), and watching over an idle connection.</content>
+public sealed partial class VhostUserFrontend
+{
+    /// <summary>Back-end messages handled per visit; a flood waits, it does not starve the front-end (threats H2).</summary>
+    private const int MaxBackendMessages = 64;
+
+    /// <summary>Largest payload of a request that this front-end answers, by refusing it.</summary>
+    private const int MaxBackendPayloadBytes = 64;
+
+    private readonly byte[] _backendMessage = new byte[MessageHeader.SizeInBytes + MaxBackendPayloadBytes];
+    private FrontendSocket? _backend;
+    private int _backendBytes;
+
+    /// <summary>Raised when the device changed its config space, inside <see cref="Serve"/> or while a request waits for its answer.</summary>
+    public event Action? ConfigChanged;
+
+    /// <summary>Waits up to <paramref name="timeout"/> and serves what the back-end asks for.</summary>
+    /// <exception cref="FrontendException">The back-end left, or broke the protocol.</exception>
+    public unsafe void Serve(TimeSpan timeout)
+    {
+        if (_givenUp is not null)
+        {
+            throw new FrontendException(_givenUp);
+        }
+
+        pollfd* entries = stackalloc pollfd[2];
+        entries[0].fd = _socket.Number;
+        entries[0].events = LibC.POLLIN;
+        entries[0].revents = 0;
+        entries[1].fd = _backend?.Number ?? -1;
+        entries[1].events = LibC.POLLIN;
+        entries[1].revents = 0;
+        if (!FrontendSocket.Wait(entries, 2, DeadlineIn(timeout)))
+        {
+            return;
+        }
+
+        if (entries[1].revents != 0)
+        {
+            ServeBackendChannel();
+        }
+
+        if (entries[0].revents != 0)
+        {
+            Span<byte> probe = stackalloc byte[MessageHeader.SizeInBytes];
+            int count;
+            try
+            {
+                count = _socket.TryReceive(probe, _received);
+            }
+            catch (IOException)
+            {
+                count = 0;
+            }
+
+            if (count >= 0)
+            {
+                throw GiveUp(count == 0 ? "the back-end closed the connection" : "the back-end sent a reply that nobody asked for");
+            }
+        }
+    }
+
+    private unsafe void OpenBackendChannel()
+    {
+        int* pair = stackalloc int[2];
+        FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
+        using var theirs = new FileDescriptor(pair[1]);
+        _backend = new FrontendSocket(new FileDescriptor(pair[0]));
+        Command(FrontendRequest.SetBackendReqFd, ReadOnlySpan<byte>.Empty, theirs.Number);
+    }
+
+    private void ServeBackendChannel()
+    {
+        for (int i = 0; i < MaxBackendMessages && _backend is not null; i++)
+        {
+            if (!TryReadBackendMessage(out MessageHeader header))
+            {
+                return;
+            }
+
+            // Only changes of the config space are of interest; all else was not negotiated and is refused, when a word is wanted.
+            bool known = header.Request == (uint)BackendRequest.ConfigChangeMsg && Has(ProtocolFeatures.Config) && header.PayloadBytes == 0;
+            if ((header.Flags & MessageFlags.NeedReply) != 0 && Has(ProtocolFeatures.ReplyAck))
+            {
+                byte[] reply = new byte[MessageHeader.SizeInBytes + sizeof(ulong)];
+                MemoryMarshal.Write(reply, new MessageHeader(header.Request, MessageFlags.ReplyOfVersion1, sizeof(ulong)));
+                MemoryMarshal.Write(reply.AsSpan(MessageHeader.SizeInBytes), known ? 0UL : 1UL);
+                if (!_backend.TrySend(reply, [], DeadlineIn(_options.ReplyTimeout)))
+                {
+                    throw GiveUp("the back-end reads no answers on its own channel");
+                }
+            }
+
+            if (known)
+            {
+                ConfigChanged?.Invoke();
+            }
+        }
+    }
+
+    /// <summary>Goes on reading the current message; it may come in pieces.</summary>
+    private bool TryReadBackendMessage(out MessageHeader header)
+    {
+        header = default;
+        while (true)
+        {
+            int wanted = MessageHeader.SizeInBytes;
+            if (_backendBytes >= MessageHeader.SizeInBytes)
+            {
+                header = MemoryMarshal.Read<MessageHeader>(_backendMessage);
+                if (header.PayloadBytes > MaxBackendPayloadBytes || (header.Flags & (MessageFlags.VersionMask | MessageFlags.Reply)) != MessageFlags.Version1)
+                {
+                    throw GiveUp($"back-end request {header.Request}: {header.PayloadBytes} bytes with flags 0x{(uint)header.Flags:x} are not legal");
+                }
+
+                wanted += (int)header.PayloadBytes;
+                if (_backendBytes == wanted)
+                {
+                    _backendBytes = 0;
+                    return true;
+                }
+            }
+
+            int count;
+            try
+            {
+                count = _backend!.TryReceive(_backendMessage.AsSpan(_backendBytes, wanted - _backendBytes), _received);
+            }
+            catch (IOException failure)
+            {
+                throw GiveUp($"back-end channel: {failure.Message}", failure);
+            }
+
+            if (_received.Count > 0)
+            {
+                throw GiveUp("a back-end request carries descriptors, which was not negotiated");
+            }
+
+            if (count <= 0)
+            {
+                if (count == 0)
+                {
+                    _backend.Dispose();
+                    _backend = null;
+                }
+
+                return false;
+            }
+
+            _backendBytes += count;
+        }
+    }
+}

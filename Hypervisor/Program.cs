@@ -1,0 +1,38 @@
+using System.CommandLine;
+using Paravane.Hypervisor.Verbs;
+
+namespace Paravane.Hypervisor;
+
+/// <summary><c>paravane</c>: the verbs.</summary>
+internal static class Program
+{
+    private static int Main(string[] args)
+    {
+        if (!BitConverter.IsLittleEndian)
+        {
+            return Verb.Fail(string.Empty, "only little-endian machines are supported", ExitCode.Failed);
+        }
+
+        return Run(args);
+    }
+
+    /// <summary>Parses and runs a command line.</summary>
+    /// <returns>Exit code.</returns>
+    internal static int Run(string[] args)
+    {
+        var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create() };
+        var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { bench };
+        ParseResult parsed = root.Parse(args);
+        if (parsed.Errors.Count > 0)
+        {
+            string verb = VerbOf(parsed.CommandResult.Command);
+            return Verb.Fail(verb, $"{parsed.Errors[0].Message.TrimEnd('.')}; 'paravane {(verb.Length == 0 ? string.Empty : verb + " ")}--help' lists what is right", ExitCode.Usage);
+        }
+
+        return parsed.Invoke();
+    }
+
+    private static string VerbOf(Command command) => command is RootCommand
+        ? string.Empty
+        : $"{VerbOf(command.Parents.OfType<Command>().First())} {command.Name}".TrimStart();
+}
