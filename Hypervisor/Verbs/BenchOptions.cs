@@ -11,8 +11,8 @@ internal sealed class BenchOptions
     private readonly Option<string> _eventIndex = Options.Word("--event-idx", "Negotiate event indices", "on", "off");
     private readonly Option<string> _notify = Options.Word("--notify", "Poll for used buffers, or sleep until the device calls", "poll", "eventfd");
     private readonly Option<bool> _verify;
-    private readonly Option<TimeSpan> _runtime = Options.Time("--runtime", "Measured time, such as 30s", TimeSpan.FromSeconds(10));
-    private readonly Option<TimeSpan> _warmup = Options.Time("--warmup", "Time before measuring begins", TimeSpan.FromSeconds(1));
+    private readonly Option<Duration> _runtime = Options.Time("--runtime", "Measured time, such as 30s", TimeSpan.FromSeconds(10));
+    private readonly Option<Duration> _warmup = Options.Time("--warmup", "Time before measuring begins", TimeSpan.FromSeconds(1));
     private readonly Option<int[]> _cpus = Options.Cpus("--cpus", "One load thread on each of these processors, such as 1 or 2-3 [default: one thread, anywhere]");
     private readonly Option<bool> _hugePages = Options.Flag("--huge-pages", "Guest memory of huge pages; enough must be reserved");
     private readonly Option<bool> _json = Options.Flag("--json", "Print the result as JSON");
@@ -35,8 +35,8 @@ internal sealed class BenchOptions
         EventIndex = parsed.GetValue(_eventIndex) == "on",
         SpinMicroseconds = parsed.GetValue(_notify) == "poll" ? LoadThread.PollAlways : 0,
         Verify = parsed.GetValue(_verify),
-        Runtime = parsed.GetValue(_runtime),
-        Warmup = parsed.GetValue(_warmup),
+        Runtime = parsed.GetValue(_runtime).Time,
+        Warmup = parsed.GetValue(_warmup).Time,
         Cpus = parsed.GetValue(_cpus) ?? [],
         HugePages = parsed.GetValue(_hugePages),
         Json = parsed.GetValue(_json),

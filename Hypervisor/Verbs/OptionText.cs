@@ -29,7 +29,7 @@ internal static class OptionText
     }
 
     /// <summary>A time with ms, s or m: <c>10s</c>, <c>500ms</c>; a bare number is seconds.</summary>
-    public static TimeSpan ParseTime(ArgumentResult argument)
+    public static Duration ParseTime(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
         (string digits, double seconds) = text switch
@@ -42,7 +42,7 @@ internal static class OptionText
         const double MaxSeconds = 30 * 86400.0;
         if (double.TryParse(digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) && number * seconds <= MaxSeconds)
         {
-            return TimeSpan.FromSeconds(number * seconds);
+            return new Duration(TimeSpan.FromSeconds(number * seconds));
         }
 
         argument.AddError($"{NameOf(argument)}: '{text}' is not a time such as 10s, 500ms or 2m");

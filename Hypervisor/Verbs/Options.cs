@@ -18,8 +18,8 @@ internal static class Options
         new(name) { Description = description, HelpName = string.Join('|', words), CustomParser = OptionText.OneOf(words), DefaultValueFactory = _ => words[0] };
 
     /// <summary>A time.</summary>
-    public static Option<TimeSpan> Time(string name, string description, TimeSpan whenAbsent) =>
-        new(name) { Description = description, HelpName = "TIME", CustomParser = OptionText.ParseTime, DefaultValueFactory = _ => whenAbsent };
+    public static Option<Duration> Time(string name, string description, TimeSpan whenAbsent) =>
+        new(name) { Description = description, HelpName = "TIME", CustomParser = OptionText.ParseTime, DefaultValueFactory = _ => new Duration(whenAbsent) };
 
     /// <summary>A list of processors, empty by default.</summary>
     public static Option<int[]> Cpus(string name, string description) =>

@@ -40,7 +40,7 @@ internal static class Verb
     /// <summary>Prints one line on standard error.</summary>
     public static int Fail(string name, string message, int exitCode)
     {
-        Console.Error.WriteLine($"paravane {name}: {message}");
+        Console.Error.WriteLine(name.Length == 0 ? $"paravane: {message}" : $"paravane {name}: {message}");
         return exitCode;
     }
 }
