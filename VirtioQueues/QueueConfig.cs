@@ -9,6 +9,8 @@ public sealed record QueueConfig
     /// <summary>Largest queue size of the specification, in descriptors.</summary>
     public const int MaxSize = 32768;
 
+    private const uint DescriptorAlignment = 16, DeviceAlignment = 4;
+
     /// <summary>Index of the queue in its device.</summary>
     public required int Index { get; init; }
 
@@ -45,6 +47,8 @@ public sealed record QueueConfig
     /// <summary>Ring format by <see cref="VirtioFeatures.RingPacked"/>.</summary>
     public RingFormat Format => Has(VirtioFeatures.RingPacked) ? RingFormat.Packed : RingFormat.Split;
 
+    private uint DriverAlignment => Format == RingFormat.Split ? 2u : 4u;
+
     /// <summary>Size of the three areas in bytes (virtio 1.2 §2.7, §2.8.10).</summary>
     public (uint Descriptor, uint Driver, uint Device) AreaSizes() => Format == RingFormat.Split
         ? ((uint)Size * 16, ((uint)Size * 2) + 6, ((uint)Size * 8) + 6)
@@ -53,30 +57,56 @@ public sealed record QueueConfig
     /// <summary>True when all bits of <paramref name="mask"/> were negotiated.</summary>
     public bool Has(ulong mask) => (Features & mask) == mask;
 
-    /// <summary>Checks size, alignment and, with a table given, that each area lies inside one region.</summary>
+    /// <summary>Checks size and base, alignment and, with a table given, that each area lies inside one region.</summary>
     /// <returns>Null, or a sentence that names the value and the rule (threats M10, M11).</returns>
-    public string? FindError(GuestMemory? memory)
+    public unsafe string? FindError(GuestMemory? memory)
     {
         if (Size is < 1 or > MaxSize || (Format == RingFormat.Split && !System.Numerics.BitOperations.IsPow2(Size)))
         {
             return $"size 0x{Size:x} is not {(Format == RingFormat.Split ? "a power of two " : string.Empty)}in 1…{MaxSize}";
         }
 
+        if (Format == RingFormat.Packed && (State.AvailPosition >= Size || State.UsedPosition >= Size))
+        {
+            return $"base 0x{State.Raw:x} has a position outside the ring of 0x{Size:x} descriptors";
+        }
+
         (uint descriptor, uint driver, uint device) = AreaSizes();
-        return FindAreaError(memory, "descriptor area", DescriptorArea, descriptor, 16)
-            ?? FindAreaError(memory, "driver area", DriverArea, driver, Format == RingFormat.Split ? 2u : 4u)
-            ?? FindAreaError(memory, "device area", DeviceArea, device, 4);
+        return FindAreaError(memory, "descriptor area", DescriptorArea, descriptor, DescriptorAlignment, out _)
+            ?? FindAreaError(memory, "driver area", DriverArea, driver, DriverAlignment, out _)
+            ?? FindAreaError(memory, "device area", DeviceArea, device, DeviceAlignment, out _);
     }
 
-    private static string? FindAreaError(GuestMemory? memory, string name, GuestAddress address, uint lengthBytes, uint alignment)
+    /// <summary>Pointers to the three areas in <paramref name="memory"/>, each inside one region and aligned.</summary>
+    /// <returns>False when one is not; the pointers mean nothing then.</returns>
+    internal unsafe bool TryResolve(GuestMemory memory, out byte* descriptor, out byte* driver, out byte* device)
     {
+        (uint descriptorBytes, uint driverBytes, uint deviceBytes) = AreaSizes();
+        bool resolved = FindAreaError(memory, string.Empty, DescriptorArea, descriptorBytes, DescriptorAlignment, out descriptor) is null;
+        resolved &= FindAreaError(memory, string.Empty, DriverArea, driverBytes, DriverAlignment, out driver) is null;
+        return resolved & FindAreaError(memory, string.Empty, DeviceArea, deviceBytes, DeviceAlignment, out device) is null;
+    }
+
+    private static unsafe string? FindAreaError(GuestMemory? memory, string name, GuestAddress address, uint lengthBytes, uint alignment, out byte* host)
+    {
+        host = null;
         if ((address.Value & (alignment - 1)) != 0)
         {
             return $"{name} {address} is not {alignment}-byte aligned";
         }
 
-        return memory is null || memory.TryTranslate(address, lengthBytes, out _)
-            ? null
-            : $"{name} {address} (0x{lengthBytes:x} bytes) is not inside one memory region";
+        if (memory is null)
+        {
+            return null;
+        }
+
+        host = memory.Find(address, lengthBytes);
+        if (host == null)
+        {
+            return $"{name} {address} (0x{lengthBytes:x} bytes) is not inside one memory region";
+        }
+
+        // A region may begin at any offset of its file, so that what is aligned in the guest need not be so here.
+        return ((nuint)host & (alignment - 1)) == 0 ? null : $"{name} {address} is not {alignment}-byte aligned in its file";
     }
 }

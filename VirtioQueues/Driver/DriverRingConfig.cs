@@ -102,9 +102,7 @@ public sealed record DriverRingConfig
         }
 
         (uint descriptorBytes, uint driverBytes, uint deviceBytes) = queue.AreaSizes();
-        byte* descriptor = Memory.Find(DescriptorArea, descriptorBytes);
-        driver = Memory.Find(DriverArea, driverBytes);
-        device = Memory.Find(DeviceArea, deviceBytes);
+        _ = queue.TryResolve(Memory, out byte* descriptor, out driver, out device);
 
         // SAFETY: FindError translated all three areas in this table.
         new Span<byte>(descriptor, (int)descriptorBytes).Clear();

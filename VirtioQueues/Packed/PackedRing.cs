@@ -58,15 +58,12 @@ public unsafe struct PackedRing : IRing<PackedRing>
     /// <inheritdoc/>
     bool IRing<PackedRing>.TryAttach(QueueConfig config, GuestMemory memory)
     {
-        (uint descriptor, uint driver, uint device) = config.AreaSizes();
-        byte* desc = memory.Find(config.DescriptorArea, descriptor), driverEvent = memory.Find(config.DriverArea, driver);
-        byte* deviceEvent = memory.Find(config.DeviceArea, device);
-        if (desc == null || driverEvent == null || deviceEvent == null)
+        if (!config.TryResolve(memory, out byte* desc, out byte* driverEvent, out byte* deviceEvent))
         {
             return false;
         }
 
-        // SAFETY: FindError checked size and alignment; Find checked that each area lies inside one mapped region, which the queue's table keeps alive.
+        // SAFETY: FindError checked size and base; TryResolve that each area is aligned and inside one mapped region, which the queue's table keeps alive.
         _desc = (PackedDesc*)desc;
         _driverEvent = (uint*)driverEvent;
         _deviceEvent = (uint*)deviceEvent;

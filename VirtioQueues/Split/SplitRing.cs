@@ -57,14 +57,12 @@ public unsafe struct SplitRing : IRing<SplitRing>
     /// <inheritdoc/>
     bool IRing<SplitRing>.TryAttach(QueueConfig config, GuestMemory memory)
     {
-        (uint descriptor, uint driver, uint device) = config.AreaSizes();
-        byte* desc = memory.Find(config.DescriptorArea, descriptor), avail = memory.Find(config.DriverArea, driver), used = memory.Find(config.DeviceArea, device);
-        if (desc == null || avail == null || used == null)
+        if (!config.TryResolve(memory, out byte* desc, out byte* avail, out byte* used))
         {
             return false;
         }
 
-        // SAFETY: FindError checked size and alignment; Find checked that each area lies inside one mapped region, which the queue's table keeps alive.
+        // SAFETY: FindError checked the size; TryResolve that each area is aligned and inside one mapped region, which the queue's table keeps alive.
         _desc = (VirtqDesc*)desc;
         _avail = (ushort*)avail;
         _usedEvent = _avail + 2 + _size;
