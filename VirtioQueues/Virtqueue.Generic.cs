@@ -154,7 +154,8 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     /// <inheritdoc/>
     public override bool TryArm()
     {
-        if (!_attached || FetchPaused || Fault != ChainFault.None)
+        // Without room the queue waits for its own completions, whatever the driver offers.
+        if (!_attached || FetchPaused || Fault != ChainFault.None || !_walker.HasRoom)
         {
             return true;
         }
@@ -258,7 +259,14 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         }
 
         ChainFault fault = ChainFault.None;
-        int count = _ring.Available(Math.Min(wanted, _freeCount), ref fault);
+        int count = _ring.Available(wanted, ref fault);
+        if (count > _freeCount)
+        {
+            // With a slot for each descriptor, all of them taken leaves the driver nothing to offer.
+            count = _freeCount;
+            fault = count == 0 ? ChainFault.TooManyInFlight : fault;
+        }
+
         while (count-- > 0 && _walker.HasRoom)
         {
             ushort index = _free[_freeCount - 1];

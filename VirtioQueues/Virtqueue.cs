@@ -55,7 +55,7 @@ public abstract class Virtqueue : IDisposable
     public abstract QueueState State { get; }
 
     /// <summary>Asks for a kick at the next chain and looks again.</summary>
-    /// <returns>False when there is work already, so do not sleep. True as well while paused, detached or broken.</returns>
+    /// <returns>False when there is work already, so do not sleep. True as well while paused, detached, broken, or waiting for completions to make room.</returns>
     public abstract bool TryArm();
 
     /// <summary>Tells the driver not to kick while the worker polls.</summary>

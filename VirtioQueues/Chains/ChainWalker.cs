@@ -79,7 +79,7 @@ internal unsafe struct ChainWalker : IDisposable
         bool writable = (flags & VirtqDescFlags.Write) != 0;
         ulong offset = address - _hintBase; // below the region wraps to a huge value and fails the next test
         if (offset >= _hintSize || lengthBytes > _hintSize - offset || lengthBytes == 0
-            || slot->ReadableCount + slot->WritableCount >= ChainSlot.InlineBuffers || slot->WritableBytes > uint.MaxValue - lengthBytes - slot->ReadableBytes
+            || slot->ReadableCount + slot->WritableCount >= ChainSlot.InlineBuffers || lengthBytes > uint.MaxValue - slot->ReadableBytes - slot->WritableBytes
             || (!writable && slot->WritableCount != 0))
         {
             return AddSlowly(slot, address, lengthBytes, writable);
