@@ -9,8 +9,6 @@ public abstract class DiskGuest : IDisposable
     /// <summary>Size of each image.</summary>
     public const int ImageBytes = 96 << 20;
 
-    private const int FirstSlot = 0x10;   // on the PCI bus; lower ones hold the machine's own devices
-
     private static readonly List<string> s_serials = ["one-queue", "two-queues", "read-only"];
 
     private readonly TemporaryDirectory _scratch = TemporaryDirectory.Create();
@@ -48,7 +46,10 @@ public abstract class DiskGuest : IDisposable
     public DiskImage Image(string serial) => new(_scratch.File(serial + ".img"));
 
     /// <summary>The disk's name in the guest, such as <c>vda</c>.</summary>
-    public string Find(string serial) => Guest.Run($"ls /sys/bus/pci/devices/0000:00:{FirstSlot + s_serials.IndexOf(serial):x2}.0/virtio*/block");
+    public string Find(string serial) => Guest.Run($"ls {QemuDevice.Sysfs(s_serials.IndexOf(serial))}/block");
+
+    /// <summary>CPU time that all back-ends have used.</summary>
+    public TimeSpan CpuTime() => _servers.Aggregate(TimeSpan.Zero, (sum, server) => sum + ProcessUsage.CpuTime(server.ProgramId));
 
     /// <inheritdoc/>
     public void Dispose()
@@ -69,11 +70,7 @@ public abstract class DiskGuest : IDisposable
         var image = DiskImage.CreateRandom(_scratch.File(serial + ".img"), ImageBytes);
         string socket = _scratch.File(serial + ".sock");
         _servers.Add(BackEnd.Start(Programs.Block, socket, [$"--blk-file={image.Location}", $"--num-queues={queues}", $"--serial={serial}", .. options]));
-        devices.AddRange(
-        [
-            "-chardev", $"socket,id={serial},path={socket}",
-            "-device", $"vhost-user-blk-pci,chardev={serial},addr={FirstSlot + slot:x},num-queues={queues},packed={(IsPacked ? "on" : "off")}",
-        ]);
+        devices.AddRange(QemuDevice.Disk(slot, socket, queues, IsPacked));
     }
 }
 

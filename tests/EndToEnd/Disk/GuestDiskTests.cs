@@ -107,6 +107,13 @@ public abstract class GuestDiskTests(DiskGuest disks)
     }
 
     [Fact]
+    public void Back_ends_sleep_while_their_guest_does()
+    {
+        disks.Guest.Run($"dd if=/dev/{disks.Find("one-queue")} of=/dev/null bs=1M count=8 iflag=direct 2>/dev/null");
+        Idle.Check(disks.CpuTime);
+    }
+
+    [Fact]
     public void The_guest_turns_the_write_cache_off_and_on_and_data_stays_right()
     {
         string disk = disks.Find("two-queues");

@@ -86,6 +86,13 @@ public abstract class GuestNetTests(NetGuest net)
         FromGuest("two-pairs", overIPv6: false);
     }
 
+    [Fact]
+    public void Back_ends_sleep_while_their_guest_does()
+    {
+        FromHost("one-pair", overIPv6: false);
+        Idle.Check(net.CpuTime);
+    }
+
     private void FromHost(string nic, bool overIPv6)
     {
         string address = overIPv6 ? $"[{NetGuest.HostAddress6(nic)}]" : NetGuest.HostAddress(nic);

@@ -13,7 +13,6 @@ public abstract class NetGuest : IDisposable
     /// <summary>Size of the file that is sent in each direction.</summary>
     public const int FileBytes = 24 << 20;
 
-    private const int FirstSlot = 0x10;
     private const string NoOffloads =
         ",csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off," +
         "host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,mrg_rxbuf=off";
@@ -22,6 +21,7 @@ public abstract class NetGuest : IDisposable
 
     private readonly TemporaryDirectory _scratch = TemporaryDirectory.Create();
     private readonly List<ChildProcess> _children = [];
+    private readonly List<ChildProcess> _servers = [];
 
     /// <summary>Starts the back-ends, boots, and gives both sides their addresses.</summary>
     protected NetGuest(bool packed)
@@ -69,7 +69,7 @@ public abstract class NetGuest : IDisposable
     public string GuestFileChecksum { get; } = "";
 
     /// <summary>Name of the NIC's link in the guest.</summary>
-    public string Find(string nic) => Guest.Run($"ls /sys/bus/pci/devices/0000:00:{FirstSlot + s_nics.IndexOf(nic):x2}.0/virtio*/net");
+    public string Find(string nic) => Guest.Run($"ls {QemuDevice.Sysfs(s_nics.IndexOf(nic))}/net");
 
     /// <summary>Name of the tap.</summary>
     public static string Tap(string nic) => $"pv{s_nics.IndexOf(nic)}";
@@ -86,11 +86,14 @@ public abstract class NetGuest : IDisposable
     /// <summary>The guest's IPv6 address on the NIC's wire.</summary>
     public static string GuestAddress6(string nic) => $"fd00:{s_nics.IndexOf(nic)}::2";
 
+    /// <summary>CPU time that all back-ends have used.</summary>
+    public TimeSpan CpuTime() => _servers.Aggregate(TimeSpan.Zero, (sum, server) => sum + ProcessUsage.CpuTime(server.ProgramId));
+
     /// <inheritdoc/>
     public void Dispose()
     {
         Guest?.Dispose();
-        foreach (ChildProcess child in _children)
+        foreach (ChildProcess child in (ChildProcess[])[.. _children, .. _servers])
         {
             child.Dispose();
         }
@@ -113,15 +116,9 @@ public abstract class NetGuest : IDisposable
     {
         string name = s_nics[nic];
         string socket = _scratch.File(name + ".sock");
-        _children.Add(BackEnd.StartIn(Host, Programs.Net, socket, $"--net=tap:{Tap(name)}", $"--queue-pairs={pairs}"));
+        _servers.Add(BackEnd.StartIn(Host, Programs.Net, socket, $"--net=tap:{Tap(name)}", $"--queue-pairs={pairs}"));
         Host.Run($"ip address add {HostAddress(name)}/24 dev {Tap(name)}; ip -6 address add {HostAddress6(name)}/64 dev {Tap(name)} nodad; ip link set {Tap(name)} up");
-        devices.AddRange(
-        [
-            "-chardev", $"socket,id={name},path={socket}",
-            "-netdev", $"vhost-user,id=net-{name},chardev={name},queues={pairs}",
-            "-device", $"virtio-net-pci,netdev=net-{name},addr={FirstSlot + nic:x},romfile=,packed={(IsPacked ? "on" : "off")}" +
-                (pairs > 1 ? $",mq=on,vectors={pairs * 2 + 2}" : "") + properties,
-        ]);
+        devices.AddRange(QemuDevice.Nic(nic, socket, pairs, IsPacked, properties));
     }
 }
 

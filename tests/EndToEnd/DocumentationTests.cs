@@ -1,0 +1,53 @@
+using System.Text.RegularExpressions;
+using Paravane.Peers;
+
+namespace Paravane.EndToEnd;
+
+/// <summary>docs/threats.md says the truth about the tests.</summary>
+public sealed partial class DocumentationTests
+{
+    private const string Later = "with a later capability";
+
+    private static readonly Dictionary<string, string> s_rows = File.ReadLines(Path.Combine(Programs.RepositoryRoot, "docs/threats.md"))
+        .Select(line => Row().Match(line)).Where(match => match.Success).ToDictionary(match => match.Groups["number"].Value, match => match.Groups["proof"].Value.Trim());
+
+    private static readonly HashSet<string> s_tests = [.. Directory.EnumerateFiles(Path.Combine(Programs.RepositoryRoot, "tests"), "*.cs", SearchOption.AllDirectories)
+        .SelectMany(file => TestMethod().Matches(File.ReadAllText(file))).Select(match => match.Groups["name"].Value)];
+
+    [Fact]
+    public void Every_threat_names_tests_that_exist_or_says_that_it_comes_later()
+    {
+        Assert.Equal(77, s_rows.Count);
+        Assert.All(s_rows, row =>
+        {
+            string[] named = [.. Code().Matches(row.Value).Select(match => match.Groups["name"].Value)];
+            Assert.True(named.Length > 0 || row.Value == Later, $"{row.Key} has no proof");
+            Assert.All(named, name => Assert.True(s_tests.Contains(name), $"{row.Key} names {name}, which is no test"));
+        });
+    }
+
+    [Fact]
+    public void Every_test_that_is_named_after_a_threat_stands_in_its_row()
+    {
+        Assert.All(s_tests, test =>
+        {
+            foreach (string number in test.Split('_').TakeWhile(word => word == "and" || Number().IsMatch(word)).Where(word => word != "and"))
+            {
+                Assert.True(s_rows.TryGetValue(number, out string? proof), $"{test} names {number}, which is no row of docs/threats.md");
+                Assert.True(proof.Contains($"`{test}`", StringComparison.Ordinal), $"docs/threats.md lacks `{test}` in row {number}: run build/threats");
+            }
+        });
+    }
+
+    [GeneratedRegex(@"^\| (?<number>[A-Z]\d+[a-z]?) \|.*\| (?<proof>[^|]*) \|$")]
+    private static partial Regex Row();
+
+    [GeneratedRegex(@"\[(Fact|Theory|InlineData|MemberData|ClassData)\b[^;{}]*?\b(void|Task) (?<name>\w+)\(")]
+    private static partial Regex TestMethod();
+
+    [GeneratedRegex(@"`(?<name>\w+)`")]
+    private static partial Regex Code();
+
+    [GeneratedRegex(@"^[MARNBIH]\d+[a-z]?$")]
+    private static partial Regex Number();
+}
