@@ -22,6 +22,12 @@ public interface IVirtioDevice
     /// <returns>Null, or a sentence that names the bit and what it lacks.</returns>
     string? FindFeatureError(ulong features) => null;
 
+    /// <summary>Learns the negotiated features, before queues start with them. Session.</summary>
+    /// <param name="features">A subset of the offered ones that passed <see cref="FindFeatureError"/>.</param>
+    void AcceptFeatures(ulong features)
+    {
+    }
+
     /// <summary>Copies config space from <paramref name="offsetBytes"/> on. Session. Bytes past <see cref="VirtioDeviceTraits.ConfigSizeBytes"/> are the caller's affair.</summary>
     void ReadConfig(int offsetBytes, Span<byte> destination);
 
