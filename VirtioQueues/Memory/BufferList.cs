@@ -113,6 +113,26 @@ public readonly unsafe ref struct BufferList
         }
     }
 
+    /// <summary>Writes the very last byte: where a block device puts its status (virtio 1.2 §5.2.6). The list must not be empty.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void WriteLast(byte value)
+    {
+        Debug.Assert(Count != 0, "a last byte");
+        GuestBuffer* last = _buffers + (Count - 1);
+        last->Host[last->LengthBytes - 1] = value;
+    }
+
+    /// <summary>Brings the line of the last byte closer.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void PrefetchLast()
+    {
+        if (Sse.IsSupported && Count != 0)
+        {
+            GuestBuffer* last = _buffers + (Count - 1);
+            Sse.Prefetch0(last->Host + last->LengthBytes - 1);
+        }
+    }
+
     /// <summary>Brings the first two cache lines of the data at <paramref name="offset"/> closer. No effect on what is read or written.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Prefetch(uint offset = 0)
@@ -121,6 +141,66 @@ public readonly unsafe ref struct BufferList
         {
             Sse.Prefetch0(_buffers[0].Host + Math.Min(offset, (uint)_buffers[0].LengthBytes));
         }
+    }
+
+    /// <summary>How much from <paramref name="offset"/> on direct I/O can take as it lies.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="lengthBytes">Length wanted; offset and length are inside the list.</param>
+    /// <param name="addressAlignment">Power of two that addresses must be multiples of.</param>
+    /// <param name="lengthAlignment">Power of two that lengths of pieces must be multiples of.</param>
+    /// <returns>Bytes, a multiple of <paramref name="lengthAlignment"/>; 0 when the first piece is misaligned.</returns>
+    public uint AlignedRun(uint offset, uint lengthBytes, uint addressAlignment, uint lengthAlignment)
+    {
+        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        GuestBuffer* piece = Seek(_buffers, ref offset);
+        uint run = 0;
+        while (run < lengthBytes && ((nuint)(piece->Host + offset) & (addressAlignment - 1)) == 0)
+        {
+            uint now = Math.Min(lengthBytes - run, (uint)piece->LengthBytes - offset);
+            run += now & ~(lengthAlignment - 1);
+            if ((now & (lengthAlignment - 1)) != 0)
+            {
+                break;
+            }
+
+            offset = 0;
+            piece++;
+        }
+
+        return run;
+    }
+
+    /// <summary>How much from <paramref name="offset"/> on must go through a bounce buffer until <see cref="AlignedRun"/> is not 0 again.</summary>
+    /// <returns>Bytes, a multiple of <paramref name="lengthAlignment"/> (or all of <paramref name="lengthBytes"/>), at least one unit.</returns>
+    public uint MisalignedRun(uint offset, uint lengthBytes, uint addressAlignment, uint lengthAlignment)
+    {
+        uint run = Math.Min(lengthAlignment, lengthBytes);
+        while (run < lengthBytes && AlignedRun(offset + run, Math.Min(lengthAlignment, lengthBytes - run), addressAlignment, lengthAlignment) == 0)
+        {
+            run = Math.Min(run + lengthAlignment, lengthBytes);
+        }
+
+        return run;
+    }
+
+    /// <summary>Fills an array of pieces with a range of the list, which must be inside, for a vectored system call.</summary>
+    /// <returns>Pieces stored. They cover less than the range when <paramref name="max"/> is too small.</returns>
+    internal int Slice(uint offset, uint lengthBytes, GuestBuffer* pieces, int max)
+    {
+        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        GuestBuffer* piece = Seek(_buffers, ref offset);
+        int count = 0;
+        while (lengthBytes != 0 && count < max)
+        {
+            uint now = Math.Min(lengthBytes, (uint)piece->LengthBytes - offset);
+            pieces[count].Host = piece->Host + offset;
+            pieces[count++].LengthBytes = now;
+            lengthBytes -= now;
+            offset = 0;
+            piece++;
+        }
+
+        return count;
     }
 
     /// <summary>Copies <paramref name="lengthBytes"/> bytes between two lists, however each is cut. Both ranges must be inside.</summary>

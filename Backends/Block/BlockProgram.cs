@@ -1,0 +1,22 @@
+using Paravane.VhostServer.Hosting;
+
+namespace Paravane.Backends.Block;
+
+/// <summary>The program <c>paravane-blk</c>: one disk, one process.</summary>
+internal static class BlockProgram
+{
+    /// <summary>The program, ready to run.</summary>
+    public static BackendProgram Create()
+    {
+        var options = new BlockOptions();
+        return new BackendProgram
+        {
+            Name = "paravane-blk",
+            Description = "serves one virtio disk over vhost-user.",
+            DeviceType = "block",
+            Capabilities = ["blk-file", "read-only"],
+            Options = options.All,
+            CreateDevice = options.CreateDevice,
+        };
+    }
+}

@@ -1,0 +1,3 @@
+using Paravane.Backends.Block;
+
+return BlockProgram.Create().Run(args);

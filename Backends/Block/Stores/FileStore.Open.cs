@@ -1,0 +1,97 @@
+using Paravane.VhostServer.Hosting;
+using Paravane.VirtioQueues.Linux;
+
+namespace Paravane.Backends.Block.Stores;
+
+/// <summary>Opens images for <see cref="FileStore{TImage}"/> and says in one line why one cannot be used.</summary>
+internal static class FileStore
+{
+    /// <summary>Opens an image once for each queue and once for the session.</summary>
+    /// <exception cref="StartException">It is missing, no file or device, of a wrong length, or may not be opened that way.</exception>
+    public static Store Open(string path, BlockDeviceOptions options, bool direct)
+    {
+        var files = new List<ImageFile>();
+        try
+        {
+            for (int i = 0; i <= options.QueueCount; i++)
+            {
+                files.Add(OpenChecked(path, options, direct));
+            }
+        }
+        catch
+        {
+            files.ForEach(file => file.Dispose());
+            throw;
+        }
+
+        ImageFile session = files[^1];
+        var medium = new FileMedium
+        {
+            LengthBytes = session.LengthBytes,
+            PhysicalBlockBytes = session.PhysicalBlockBytes,
+            IsInMemory = session.Status.IsInMemory && !direct,
+            MemoryAlignmentBytes = session.MemoryAlignmentBytes,
+            PositionAlignmentBytes = session.PositionAlignmentBytes,
+        };
+        return new FileStore<KernelImage>(
+            medium, (queue, _) => new KernelImage(files[queue.Index]), session.DataSync, () => files.ForEach(file => file.Dispose()));
+    }
+
+    private static ImageFile OpenChecked(string path, BlockDeviceOptions options, bool direct)
+    {
+        ImageFile file;
+        try
+        {
+            file = ImageFile.Open(path, !options.ReadOnly, direct);
+        }
+        catch (LinuxException failure)
+        {
+            throw new StartException($"--blk-file={path}: {Explain(failure, options, direct)}");
+        }
+
+        if (FindError(file, options) is { } error)
+        {
+            file.Dispose();
+            throw new StartException($"--blk-file={path}: {error}");
+        }
+
+        return file;
+    }
+
+    private static string Explain(LinuxException failure, BlockDeviceOptions options, bool direct) => failure.Errno switch
+    {
+        Errno.ENOENT or Errno.ENOTDIR => "there is no such file",
+        Errno.EISDIR => "is a directory, not a file or block device",
+        Errno.EINVAL when direct => "its file system has no direct I/O; give --direct=off",
+        _ when failure.Call != "open" => failure.Message,
+        _ => $"cannot be opened for {(options.ReadOnly ? "reading" : "reading and writing")}: {Errno.TextOf(failure.Errno)} ({Errno.NameOf(failure.Errno)})"
+            + (options.ReadOnly ? string.Empty : "; --read-only needs less"),
+    };
+
+    private static string? FindError(ImageFile file, BlockDeviceOptions options)
+    {
+        if (file.Status.IsDirectory)
+        {
+            return "is a directory, not a file or block device";
+        }
+
+        if (!file.Status.IsRegular && !file.Status.IsBlockDevice)
+        {
+            return "is neither a regular file nor a block device";
+        }
+
+        if (file.LengthBytes < BlockLimits.SectorBytes)
+        {
+            return $"is {file.LengthBytes} bytes long, less than one sector of {BlockLimits.SectorBytes} bytes";
+        }
+
+        if (file.LengthBytes % options.LogicalBlockBytes != 0)
+        {
+            return $"its length of {file.LengthBytes} bytes is not a multiple of the block size, {options.LogicalBlockBytes} bytes";
+        }
+
+        return file.PositionAlignmentBytes <= options.LogicalBlockBytes
+            ? null
+            : $"direct I/O works in blocks of {file.PositionAlignmentBytes} bytes here; give --logical-block-size=4096 or --direct=off";
+    }
+}
