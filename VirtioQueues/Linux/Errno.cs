@@ -14,6 +14,7 @@ public static class Errno
 #pragma warning restore CS1591
 
     /// <summary>The calling thread's errno. Must be the very next thing read after a failed call.</summary>
+    /// <remarks>It is what the runtime saved right behind the call, so an import of our own needs <c>SetLastError = true</c>.</remarks>
     public static int Last => LibC.errno;
 
     /// <summary>The symbolic name of <paramref name="errno"/>, or its number where this table has no name.</summary>

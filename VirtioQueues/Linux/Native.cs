@@ -9,10 +9,10 @@ internal static partial class Native
     public static readonly nint MemfdCreate = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 319 : 279;
 
     /// <summary><c>syscall(2)</c> with up to six arguments; the result is −1 on failure, with errno set.</summary>
-    [LibraryImport("libc", EntryPoint = "syscall")]
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial nint Syscall(nint number, nint a = 0, nint b = 0, nint c = 0, nint d = 0, nint e = 0, nint f = 0);
 
     /// <summary><c>fstatfs(2)</c>; <paramref name="buffer"/> has room for 256 bytes.</summary>
-    [LibraryImport("libc", EntryPoint = "fstatfs")]
+    [LibraryImport("libc", EntryPoint = "fstatfs", SetLastError = true)]
     public static unsafe partial int FileSystemStatus(int fd, long* buffer);
 }
