@@ -10,6 +10,7 @@ namespace Paravane.Peers;
 /// <remarks>The program runs below <c>timeout</c>, so it ends on its own even when the process that started it was killed.</remarks>
 public sealed class ChildProcess : IDisposable
 {
+    private const int WrapperArguments = 3;             // of timeout
     private static readonly TimeSpan s_politeEnd = TimeSpan.FromSeconds(5);
 
     private readonly Process _wrapper;
@@ -21,15 +22,19 @@ public sealed class ChildProcess : IDisposable
     private int _openStreams = 2;                       // guarded by _output
     private int _programId;
 
-    private ChildProcess(string name, Process wrapper)
+    private ChildProcess(string name, string commandLine, Process wrapper)
     {
         Name = name;
+        CommandLine = commandLine;
         _wrapper = wrapper;
         _readers = [Reader(wrapper.StandardOutput, _output), Reader(wrapper.StandardError, _errors)];
     }
 
     /// <summary>Name of the program, for messages.</summary>
     public string Name { get; }
+
+    /// <summary>The program and its arguments as one would type them.</summary>
+    public string CommandLine { get; }
 
     /// <summary>Everything that the program has written to its standard output until now.</summary>
     public string Output
@@ -97,7 +102,8 @@ public sealed class ChildProcess : IDisposable
             start.ArgumentList.Add(argument);
         try
         {
-            return new ChildProcess(name ?? Path.GetFileName(program), Process.Start(start)!);
+            string commandLine = string.Join(' ', start.ArgumentList.Skip(WrapperArguments));
+            return new ChildProcess(name ?? Path.GetFileName(program), commandLine, Process.Start(start)!);
         }
         catch (Win32Exception failure)
         {

@@ -13,12 +13,12 @@ public static class StorageDaemon
     public static string FileDisk(string path, string asynchronousIo) =>
         $"driver=file,node-name=disk,filename={path},aio={asynchronousIo},cache.direct={(asynchronousIo == "native" ? "on" : "off")}";
 
-    /// <summary>Starts the daemon and waits until it listens. The export runs in an I/O thread of its own, which polls as it does by default.</summary>
-    public static ChildProcess Start(string socketPath, string blockDevice, int queues, TimeSpan lifetime, int? cpu = null)
+    /// <summary>Starts the daemon and waits until it listens. The export runs in an I/O thread of its own, which polls for 32 µs unless told otherwise.</summary>
+    public static ChildProcess Start(string socketPath, string blockDevice, int queues, TimeSpan lifetime, int? cpu = null, long? pollNanoseconds = null)
     {
         string[] arguments =
         [
-            "--object", "iothread,id=t0",
+            "--object", pollNanoseconds is null ? "iothread,id=t0" : string.Create(CultureInfo.InvariantCulture, $"iothread,id=t0,poll-max-ns={pollNanoseconds}"),
             "--blockdev", blockDevice,
             "--export", string.Create(CultureInfo.InvariantCulture,
                 $"type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socketPath},writable=on,num-queues={queues},iothread=t0"),
