@@ -86,6 +86,27 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         return FetchPaused ? 0 : _windowCount;
     }
 
+    /// <summary>
+    /// True when waiting for more chains in the window is in vain: it is full, or the descriptors that the driver has left are too few for one
+    /// more chain like the last.
+    /// </summary>
+    public bool IsWindowFinal()
+    {
+        if (_windowCount == WindowSize)
+        {
+            return true;
+        }
+
+        int descriptors = 0, last = 0;
+        for (int i = 0; i < _windowCount; i++)
+        {
+            last = _slots[_window[_windowStart + i]].RingDescriptors;
+            descriptors += last;
+        }
+
+        return _inFlight == 0 && descriptors + last > Config.Size;
+    }
+
     /// <summary>Chain <paramref name="index"/> of the window, counted from the oldest.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Chain Peek(int index)
@@ -161,6 +182,19 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         }
 
         bool idle = _ring.TryArm() && _windowCount == 0;
+        LogRing();
+        return idle;
+    }
+
+    /// <inheritdoc/>
+    public override bool TryArmForMore()
+    {
+        if (!_attached || FetchPaused || Fault != ChainFault.None || _windowCount == WindowSize)
+        {
+            return true;
+        }
+
+        bool idle = _ring.TryArm();
         LogRing();
         return idle;
     }

@@ -58,6 +58,10 @@ public abstract class Virtqueue : IDisposable
     /// <returns>False when there is work already, so do not sleep. True as well while paused, detached, broken, or waiting for completions to make room.</returns>
     public abstract bool TryArm();
 
+    /// <summary>As <see cref="TryArm"/>, for a loop that can do nothing with the chains in its window until more come.</summary>
+    /// <returns>False when there are more already.</returns>
+    public abstract bool TryArmForMore();
+
     /// <summary>Tells the driver not to kick while the worker polls.</summary>
     public abstract void Disarm();
 
