@@ -1,0 +1,101 @@
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Memory;
+using Paravane.VirtioQueues.Spec;
+
+namespace Paravane.Backends.Net;
+
+/// <summary>A virtio network device (virtio 1.2 §5.1) with a <see cref="INetPort"/> at the other end of its wire.</summary>
+/// <remarks>Queue 2i receives and queue 2i + 1 transmits. Both queues of a pair share a worker, whatever the number of workers.</remarks>
+internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
+{
+    private const ushort NetworkDeviceId = 1;
+
+    private const ulong CommonFeatures = VirtioFeatures.Version1 | VirtioFeatures.IndirectDesc | VirtioFeatures.EventIdx | VirtioFeatures.RingPacked
+        | VirtioFeatures.InOrder | VirtioFeatures.RingReset | NetFeatures.MrgRxBuf | NetFeatures.Mtu | NetFeatures.Status;
+
+    private readonly INetPort _port;
+    private readonly NetSettings _settings;
+    private readonly Link _link;
+    private readonly QueuePair[] _pairs;
+    private NetConfigSpace _config;
+
+    public NetDevice(INetPort port, NetSettings settings)
+    {
+        _port = port;
+        _settings = settings;
+        _link = new Link(settings.MtuBytes);
+        _pairs = [.. Enumerable.Range(0, settings.QueuePairs).Select(index => new QueuePair(index, _link))];
+        _config = NewConfig();
+
+        // A control queue is not offered: front-ends that know several pairs serve it themselves (see NetFeatures.FindError).
+        Traits = new VirtioDeviceTraits
+        {
+            DeviceId = NetworkDeviceId,
+            QueueCount = 2 * settings.QueuePairs,
+            MaxQueueSize = settings.QueueSize,
+            Features = CommonFeatures | port.Features | (settings.Mac is null ? 0 : NetFeatures.Mac) | (settings.QueuePairs > 1 ? NetFeatures.Mq : 0),
+            ConfigSizeBytes = NetConfigSpace.SizeBytes,
+            WorkerCount = settings.WorkerPerPair ? settings.QueuePairs : 1,
+            ThreadName = "net",
+        };
+    }
+
+    /// <inheritdoc/>
+    public event Action? ConfigChanged
+    {
+        add { }
+        remove { }
+    }
+
+    /// <inheritdoc/>
+    public VirtioDeviceTraits Traits { get; }
+
+    /// <summary>The pairs, for their counters.</summary>
+    public IReadOnlyList<QueuePair> Pairs => _pairs;
+
+    /// <inheritdoc/>
+    public int WorkerOf(int queueIndex) => _settings.WorkerPerPair ? queueIndex / 2 : 0;
+
+    /// <inheritdoc/>
+    public string? FindFeatureError(ulong features) => NetFeatures.FindError(features);
+
+    /// <inheritdoc/>
+    public void ReadConfig(int offsetBytes, Span<byte> destination) => _config.Read(offsetBytes, destination);
+
+    /// <inheritdoc/>
+    public string? TryWriteConfig(int offsetBytes, ReadOnlySpan<byte> source, bool restoring) => _config.TryWrite(offsetBytes, source, restoring);
+
+    /// <inheritdoc/>
+    public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory)
+    {
+        QueuePair pair = _pairs[config.Index / 2];
+        return (config.Index & 1) == 0
+            ? _port.StartReceive(config, memory, pair)
+            : _port.StartTransmit(config with { CompletesInOrderWithoutWriting = true }, memory, pair);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The MTU that a front-end set is the link's, not the driver's: it stays.</remarks>
+    public void Reset() => _config = NewConfig();
+
+    /// <inheritdoc/>
+    public bool TrySetMtu(ulong mtuBytes)
+    {
+        if (mtuBytes is < FrameLimits.MinMtu or > FrameLimits.MaxMtu || !_port.TrySetMtu((int)mtuBytes))
+        {
+            return false;
+        }
+
+        _link.MtuBytes = (int)mtuBytes;
+        _config.MtuBytes = (int)mtuBytes;
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void AnnounceByRarp(ReadOnlySpan<byte> mac) => _port.Announce(RarpFrame.For(mac[..MacAddress.Bytes]));
+
+    /// <inheritdoc/>
+    public void Dispose() => _port.Dispose();
+
+    private NetConfigSpace NewConfig() => new(_settings.Mac, _settings.QueuePairs, _link.MtuBytes);
+}

@@ -1,0 +1,79 @@
+namespace Paravane.Backends.Net;
+
+/// <summary>Feature bits of network devices (virtio 1.2 §5.1.3), as masks of the 64-bit feature word.</summary>
+internal static class NetFeatures
+{
+    /// <summary><c>VIRTIO_NET_F_CSUM</c>: the device completes checksums of transmitted frames.</summary>
+    public const ulong Csum = 1UL << 0;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_CSUM</c>: the driver takes received frames with a checksum still to complete.</summary>
+    public const ulong GuestCsum = 1UL << 1;
+
+    /// <summary><c>VIRTIO_NET_F_MTU</c>: the config space names the largest packet.</summary>
+    public const ulong Mtu = 1UL << 3;
+
+    /// <summary><c>VIRTIO_NET_F_MAC</c>: the config space names the address.</summary>
+    public const ulong Mac = 1UL << 5;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_TSO4</c>.</summary>
+    public const ulong GuestTso4 = 1UL << 7;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_TSO6</c>.</summary>
+    public const ulong GuestTso6 = 1UL << 8;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_ECN</c>.</summary>
+    public const ulong GuestEcn = 1UL << 9;
+
+    /// <summary><c>VIRTIO_NET_F_HOST_TSO4</c>.</summary>
+    public const ulong HostTso4 = 1UL << 11;
+
+    /// <summary><c>VIRTIO_NET_F_HOST_TSO6</c>.</summary>
+    public const ulong HostTso6 = 1UL << 12;
+
+    /// <summary><c>VIRTIO_NET_F_HOST_ECN</c>.</summary>
+    public const ulong HostEcn = 1UL << 13;
+
+    /// <summary><c>VIRTIO_NET_F_MRG_RXBUF</c>: a received frame may fill several buffers.</summary>
+    public const ulong MrgRxBuf = 1UL << 15;
+
+    /// <summary><c>VIRTIO_NET_F_STATUS</c>: the config space tells whether the link is up.</summary>
+    public const ulong Status = 1UL << 16;
+
+    /// <summary><c>VIRTIO_NET_F_MQ</c>: several queue pairs.</summary>
+    public const ulong Mq = 1UL << 22;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_USO4</c>.</summary>
+    public const ulong GuestUso4 = 1UL << 54;
+
+    /// <summary><c>VIRTIO_NET_F_GUEST_USO6</c>.</summary>
+    public const ulong GuestUso6 = 1UL << 55;
+
+    /// <summary><c>VIRTIO_NET_F_HOST_USO</c>.</summary>
+    public const ulong HostUso = 1UL << 56;
+
+    /// <summary>Every bit that lets a driver transmit frames larger than a packet.</summary>
+    public const ulong HostSegmentation = HostTso4 | HostTso6 | HostEcn | HostUso;
+
+    /// <summary>Every bit that lets a driver receive frames larger than a packet.</summary>
+    public const ulong GuestSegmentation = GuestTso4 | GuestTso6 | GuestEcn | GuestUso4 | GuestUso6;
+
+    /// <summary>Checks what the bits require of each other (virtio 1.2 §5.1.3.1).</summary>
+    /// <remarks>
+    /// MQ is not held to its control queue: front-ends serve that queue themselves and pass MQ on without CTRL_VQ (QEMU's vhost-user network
+    /// device and DPDK's virtio-user port both do).
+    /// </remarks>
+    /// <returns>Null, or a sentence that names the bit and what it lacks.</returns>
+    public static string? FindError(ulong features) =>
+        Lacking(features, GuestTso4, GuestCsum, "GUEST_TSO4", "GUEST_CSUM")
+        ?? Lacking(features, GuestTso6, GuestCsum, "GUEST_TSO6", "GUEST_CSUM")
+        ?? Lacking(features, GuestEcn, GuestTso4 | GuestTso6, "GUEST_ECN", "GUEST_TSO4 or GUEST_TSO6")
+        ?? Lacking(features, GuestUso4, GuestCsum, "GUEST_USO4", "GUEST_CSUM")
+        ?? Lacking(features, GuestUso6, GuestCsum, "GUEST_USO6", "GUEST_CSUM")
+        ?? Lacking(features, HostTso4, Csum, "HOST_TSO4", "CSUM")
+        ?? Lacking(features, HostTso6, Csum, "HOST_TSO6", "CSUM")
+        ?? Lacking(features, HostEcn, HostTso4 | HostTso6, "HOST_ECN", "HOST_TSO4 or HOST_TSO6")
+        ?? Lacking(features, HostUso, Csum, "HOST_USO", "CSUM");
+
+    private static string? Lacking(ulong features, ulong bit, ulong needsOneOf, string name, string needs) =>
+        (features & bit) != 0 && (features & needsOneOf) == 0 ? $"VIRTIO_NET_F_{name} needs {needs}" : null;
+}

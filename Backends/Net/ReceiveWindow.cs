@@ -1,0 +1,197 @@
+using System.Runtime.CompilerServices;
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Memory;
+
+namespace Paravane.Backends.Net;
+
+/// <summary>The receive side of frame delivery: finds buffers for one frame after the other and fills them by the rules of virtio 1.2 §5.1.6.4.</summary>
+/// <remarks>Worker thread only. A turn is: <see cref="Fill"/>, any number of frames, <see cref="Publish"/>. Chains that no frame needed stay in the queue's window.</remarks>
+/// <typeparam name="TRing">Split or packed.</typeparam>
+internal sealed class ReceiveWindow<TRing> : IDisposable
+    where TRing : struct, IRing<TRing>
+{
+    private readonly Virtqueue<TRing> _queue;
+    private readonly bool _mergeable;
+    private int _used; // chains at the head of the window that are completed and not yet consumed
+    private int _count; // chains in the window
+
+    public ReceiveWindow(QueueConfig config, GuestMemory memory)
+    {
+        _queue = new Virtqueue<TRing>(config, memory);
+        _mergeable = config.Has(NetFeatures.MrgRxBuf);
+        HeaderBytes = HeaderRules.HeaderBytesOf(config.Features);
+    }
+
+    /// <summary>The queue, for orders.</summary>
+    public Virtqueue<TRing> Queue => _queue;
+
+    /// <summary>Length of the header before each frame.</summary>
+    public int HeaderBytes { get; }
+
+    /// <summary>Chains at hand.</summary>
+    public int Available => _count - _used;
+
+    /// <summary>Tops the window up.</summary>
+    /// <returns>Chains at hand; more may come when they are used up.</returns>
+    public int Fill(int wanted)
+    {
+        _count = _queue.Fill(wanted);
+        return _count;
+    }
+
+    /// <summary>Starts the misses on what the next <paramref name="frames"/> frames will overwrite.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Prefetch(int frames)
+    {
+        frames = Math.Min(frames, _count);
+        for (int i = 0; i < frames; i++)
+        {
+            BufferList target = _queue.Peek(i).Writable;
+            target.Prefetch();
+            target.Prefetch(64);
+        }
+    }
+
+    /// <summary>The next chain, when all of <paramref name="neededBytes"/> (header and frame) fit into it: what nearly always happens.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryNext(uint neededBytes, out Chain chain)
+    {
+        if (_used < _count)
+        {
+            chain = _queue.Peek(_used);
+            return chain.WritableBytes >= neededBytes;
+        }
+
+        chain = default;
+        return false;
+    }
+
+    /// <summary>Completes the chain of <see cref="TryNext"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Complete(Chain chain, uint writtenBytes)
+    {
+        _queue.Complete(chain.Token, writtenBytes);
+        _used++;
+    }
+
+    /// <summary>Looks for as many chains as <paramref name="neededBytes"/> (header and frame) need. Takes none of them.</summary>
+    /// <remarks>Chains without room for a header can never carry a frame: those before the frame's first go back with length 0 (threats N4).</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public Room Reserve(uint neededBytes, out int chains)
+    {
+        chains = 0;
+        ulong room = 0;
+        while (true)
+        {
+            if (_used + chains == _count)
+            {
+                Consume();
+                if (Fill(Virtqueue<TRing>.WindowSize) <= chains)
+                {
+                    return chains != 0 && _queue.IsWindowFinal() ? Room.Never : Room.Wait;
+                }
+            }
+
+            Chain chain = _queue.Peek(_used + chains);
+            if (chains == 0 && chain.WritableBytes < (uint)HeaderBytes)
+            {
+                Complete(chain, 0);
+                continue;
+            }
+
+            room += chain.WritableBytes;
+            chains++;
+            if (room >= neededBytes)
+            {
+                return Room.Ready;
+            }
+
+            if (!_mergeable)
+            {
+                return Room.Never;
+            }
+        }
+    }
+
+    /// <summary>Room for data in chain <paramref name="index"/>, counted from the next one.</summary>
+    public BufferList this[int index] => _queue.Peek(_used + index).Writable;
+
+    /// <summary>Copies a piece of a frame to where it belongs in the chains that <see cref="Reserve"/> found.</summary>
+    /// <param name="from">Source.</param>
+    /// <param name="fromOffset">First byte in the source.</param>
+    /// <param name="toOffset">First byte in the chains, counted from the header's first.</param>
+    /// <param name="lengthBytes">Length in bytes; both ranges are inside.</param>
+    public void Copy(BufferList from, uint fromOffset, uint toOffset, uint lengthBytes)
+    {
+        for (int i = 0; lengthBytes != 0; i++)
+        {
+            BufferList target = this[i];
+            if (toOffset >= target.LengthBytes)
+            {
+                toOffset -= target.LengthBytes;
+                continue;
+            }
+
+            uint now = Math.Min(lengthBytes, target.LengthBytes - toOffset);
+            BufferList.Copy(from, fromOffset, target, toOffset, now);
+            fromOffset += now;
+            lengthBytes -= now;
+            toOffset = 0;
+        }
+    }
+
+    /// <summary>Copies bytes that are not a driver's to where they belong in the chains that <see cref="Reserve"/> found.</summary>
+    public void Copy(ReadOnlySpan<byte> from, uint toOffset)
+    {
+        for (int i = 0; !from.IsEmpty; i++)
+        {
+            BufferList target = this[i];
+            if (toOffset >= target.LengthBytes)
+            {
+                toOffset -= target.LengthBytes;
+                continue;
+            }
+
+            from = from[target.CopyFrom(toOffset, from)..];
+            toOffset = 0;
+        }
+    }
+
+    /// <summary>Writes the header at the beginning of the next chain.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void WriteHeader(BufferList target, NetHeader header)
+    {
+        bool written = HeaderBytes == NetHeader.SizeBytes ? target.TryWrite(0, header) : target.TryWrite(0, new LegacyNetHeader(header));
+        System.Diagnostics.Debug.Assert(written, "a chain that was reserved has room for a header");
+    }
+
+    /// <summary>Completes the chains of a frame: all but the last are full.</summary>
+    public void CompleteFrame(int chains, uint writtenBytes)
+    {
+        for (int i = 0; i < chains; i++)
+        {
+            Chain chain = _queue.Peek(_used);
+            uint now = Math.Min(writtenBytes, chain.WritableBytes);
+            Complete(chain, now);
+            writtenBytes -= now;
+        }
+    }
+
+    /// <summary>Shows the driver all frames of this turn at once.</summary>
+    public void Publish()
+    {
+        Consume();
+        _queue.Publish();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _queue.Dispose();
+
+    private void Consume()
+    {
+        _queue.Consume(_used);
+        _count -= _used;
+        _used = 0;
+    }
+}
