@@ -20,7 +20,7 @@ internal static class Program
     /// <returns>Exit code.</returns>
     internal static int Run(string[] args)
     {
-        var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create() };
+        var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create(), BenchNet.Create() };
         var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { bench };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)

@@ -115,16 +115,13 @@ internal sealed class BlockBench : IDisposable
             throw new FrontendException($"the back-end serves a network device (features 0x{offered:x}): use 'bench net'");
         }
 
-        ulong features = VirtioFeatures.Version1;
-        Want(ref features, offered, VirtioFeatures.RingPacked, settings.Format == RingFormat.Packed, "--ring=packed", "RING_PACKED", "--ring=split");
-        Want(ref features, offered, VirtioFeatures.EventIdx, settings.EventIndex, "--event-idx=on", "EVENT_IDX", "--event-idx=off");
-        Want(ref features, offered, VirtioFeatures.IndirectDesc, settings.Indirect, "--indirect=on", "INDIRECT_DESC", "--indirect=off");
-        Want(ref features, offered, DeviceFeatures.BlockMultiQueue, settings.Queues > 1, $"--queues={settings.Queues}", "MQ", "--queues=1");
-        if ((offered & VirtioFeatures.Version1) == 0)
-        {
-            throw new FrontendException("the back-end does not offer VERSION_1: legacy devices are not driven");
-        }
-
+        FeatureChoice features = new(offered);
+        features.Need(VirtioFeatures.Version1, "VERSION_1");
+        features.Want(settings.Format == RingFormat.Packed, VirtioFeatures.RingPacked, "--ring=packed", "RING_PACKED", "--ring=split");
+        features.Want(settings.EventIndex, VirtioFeatures.EventIdx, "--event-idx=on", "EVENT_IDX", "--event-idx=off");
+        features.Want(settings.Indirect, VirtioFeatures.IndirectDesc, "--indirect=on", "INDIRECT_DESC", "--indirect=off");
+        features.Want(settings.Queues > 1, DeviceFeatures.BlockMultiQueue, $"--queues={settings.Queues}", "MQ", "--queues=1");
+        features.Take(DeviceFeatures.BlockFlush | DeviceFeatures.BlockBlockSize | DeviceFeatures.BlockReadOnly);
         bool writes = settings.ReadPercent < 100 || settings.Verify;
         if (writes && (offered & DeviceFeatures.BlockReadOnly) != 0)
         {
@@ -136,22 +133,7 @@ internal sealed class BlockBench : IDisposable
             throw new FrontendException($"the back-end serves {count} queues, --queues={settings.Queues} is too much");
         }
 
-        return features | (offered & (DeviceFeatures.BlockFlush | DeviceFeatures.BlockBlockSize | DeviceFeatures.BlockReadOnly));
-    }
-
-    private static void Want(ref ulong features, ulong offered, ulong bit, bool wanted, string option, string name, string instead)
-    {
-        if (!wanted)
-        {
-            return;
-        }
-
-        if ((offered & bit) == 0)
-        {
-            throw new FrontendException($"{option}: the back-end does not offer {name}; use {instead}");
-        }
-
-        features |= bit;
+        return features.Chosen;
     }
 
     /// <summary>Bytes of the disk that are used, checked against the block size and the options.</summary>

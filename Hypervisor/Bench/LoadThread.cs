@@ -162,7 +162,7 @@ internal sealed class LoadThread : IDisposable
 
             if (_spinMicroseconds != PollAlways && idle >= spinTicks)
             {
-                Sleep(epoll, draining);
+                Sleep(epoll);
             }
             else if (idleTurns % TurnsBeforeYield == 0)
             {
@@ -175,10 +175,10 @@ internal sealed class LoadThread : IDisposable
         }
     }
 
-    /// <summary>Asks every load for a call, looks once more, and sleeps until one comes, an order comes, or it is time to look after a drain.</summary>
-    private void Sleep(Epoll epoll, bool draining)
+    /// <summary>Asks every load for a call, looks once more, and sleeps until one or an order comes, or it is time to look for what got lost.</summary>
+    private void Sleep(Epoll epoll)
     {
-        const int DrainTickMilliseconds = 200;
+        const int TickMilliseconds = 200;
         Span<ulong> tags = stackalloc ulong[16];
         bool armed = true;
         foreach (ILoad load in _loads)
@@ -188,7 +188,7 @@ internal sealed class LoadThread : IDisposable
 
         if (armed)
         {
-            int count = epoll.Wait(tags, draining ? DrainTickMilliseconds : Timeout.Infinite);
+            int count = epoll.Wait(tags, TickMilliseconds);
             foreach (ulong tag in tags[..count])
             {
                 EventFd.Drain(tag == ulong.MaxValue ? _wake.Number : (int)tag);
