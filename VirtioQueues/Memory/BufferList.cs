@@ -1,5 +1,6 @@
-using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 
 namespace Paravane.VirtioQueues.Memory;
@@ -75,6 +76,11 @@ public readonly unsafe ref struct BufferList
     public int CopyTo(uint offset, Span<byte> destination)
     {
         uint wanted = offset >= LengthBytes ? 0 : Math.Min((uint)destination.Length, LengthBytes - offset);
+        if (wanted == 0)
+        {
+            return 0;
+        }
+
         fixed (byte* pointer = destination)
         {
             var local = new GuestBuffer { Host = pointer, LengthBytes = wanted };
@@ -89,6 +95,11 @@ public readonly unsafe ref struct BufferList
     public int CopyFrom(uint offset, ReadOnlySpan<byte> source)
     {
         uint wanted = offset >= LengthBytes ? 0 : Math.Min((uint)source.Length, LengthBytes - offset);
+        if (wanted == 0)
+        {
+            return 0;
+        }
+
         fixed (byte* pointer = source)
         {
             var local = new GuestBuffer { Host = pointer, LengthBytes = wanted };
@@ -98,26 +109,36 @@ public readonly unsafe ref struct BufferList
         return (int)wanted;
     }
 
-    /// <summary>Writes zeroes to <paramref name="lengthBytes"/> bytes from <paramref name="offset"/> on, which must be inside.</summary>
+    /// <summary>Writes zeroes to <paramref name="lengthBytes"/> bytes from <paramref name="offset"/> on.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside.</exception>
     public void Clear(uint offset, uint lengthBytes)
     {
-        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        if (!Holds(offset, lengthBytes))
+        {
+            ThrowRange();
+        }
+
         GuestBuffer* piece = Seek(_buffers, ref offset);
         while (lengthBytes != 0)
         {
             uint now = Math.Min(lengthBytes, (uint)piece->LengthBytes - offset);
-            NativeMemoryClear(piece->Host + offset, now);
+            NativeMemory.Clear(piece->Host + offset, now);
             lengthBytes -= now;
             offset = 0;
             piece++;
         }
     }
 
-    /// <summary>Writes the very last byte: where a block device puts its status (virtio 1.2 §5.2.6). The list must not be empty.</summary>
+    /// <summary>Writes the very last byte: where a block device puts its status (virtio 1.2 §5.2.6).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The list is empty.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void WriteLast(byte value)
     {
-        Debug.Assert(Count != 0, "a last byte");
+        if (Count == 0)
+        {
+            ThrowRange();
+        }
+
         GuestBuffer* last = _buffers + (Count - 1);
         last->Host[last->LengthBytes - 1] = value;
     }
@@ -151,7 +172,11 @@ public readonly unsafe ref struct BufferList
     /// <returns>Bytes, a multiple of <paramref name="lengthAlignment"/>; 0 when the first piece is misaligned.</returns>
     public uint AlignedRun(uint offset, uint lengthBytes, uint addressAlignment, uint lengthAlignment)
     {
-        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        if (!Holds(offset, lengthBytes))
+        {
+            ThrowRange();
+        }
+
         GuestBuffer* piece = Seek(_buffers, ref offset);
         uint run = 0;
         while (run < lengthBytes && ((nuint)(piece->Host + offset) & (addressAlignment - 1)) == 0)
@@ -187,7 +212,11 @@ public readonly unsafe ref struct BufferList
     /// <returns>Pieces stored. They cover less than the range when <paramref name="max"/> is too small.</returns>
     internal int Slice(uint offset, uint lengthBytes, GuestBuffer* pieces, int max)
     {
-        Debug.Assert(offset <= LengthBytes && lengthBytes <= LengthBytes - offset, "range inside the list");
+        if (!Holds(offset, lengthBytes))
+        {
+            ThrowRange();
+        }
+
         GuestBuffer* piece = Seek(_buffers, ref offset);
         int count = 0;
         while (lengthBytes != 0 && count < max)
@@ -203,14 +232,22 @@ public readonly unsafe ref struct BufferList
         return count;
     }
 
-    /// <summary>Copies <paramref name="lengthBytes"/> bytes between two lists, however each is cut. Both ranges must be inside.</summary>
+    /// <summary>Copies <paramref name="lengthBytes"/> bytes between two lists, however each is cut.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">One of the ranges is not inside its list; nothing was copied.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Copy(BufferList from, uint fromOffset, BufferList to, uint toOffset, uint lengthBytes)
     {
-        Debug.Assert(fromOffset <= from.LengthBytes && lengthBytes <= from.LengthBytes - fromOffset, "source range inside the list");
-        Debug.Assert(toOffset <= to.LengthBytes && lengthBytes <= to.LengthBytes - toOffset, "target range inside the list");
-        if (lengthBytes != 0
-            && fromOffset < from._buffers[0].LengthBytes && lengthBytes <= from._buffers[0].LengthBytes - fromOffset
+        if (!from.Holds(fromOffset, lengthBytes) || !to.Holds(toOffset, lengthBytes))
+        {
+            ThrowRange();
+        }
+
+        if (lengthBytes == 0)
+        {
+            return; // an empty list has no first piece
+        }
+
+        if (fromOffset < from._buffers[0].LengthBytes && lengthBytes <= from._buffers[0].LengthBytes - fromOffset
             && toOffset < to._buffers[0].LengthBytes && lengthBytes <= to._buffers[0].LengthBytes - toOffset)
         {
             ShortCopy.Copy(to._buffers[0].Host + toOffset, from._buffers[0].Host + fromOffset, lengthBytes);
@@ -222,11 +259,6 @@ public readonly unsafe ref struct BufferList
 
     private static void CopyPieces(GuestBuffer* from, uint fromOffset, GuestBuffer* to, uint toOffset, uint lengthBytes)
     {
-        if (lengthBytes == 0)
-        {
-            return;
-        }
-
         from = Seek(from, ref fromOffset);
         to = Seek(to, ref toOffset);
         while (true)
@@ -266,5 +298,8 @@ public readonly unsafe ref struct BufferList
         return piece;
     }
 
-    private static void NativeMemoryClear(byte* host, uint lengthBytes) => new Span<byte>(host, checked((int)lengthBytes)).Clear();
+    [DoesNotReturn]
+    private static void ThrowRange() => throw new ArgumentOutOfRangeException(null, "the range is not inside the buffers");
+
+    private bool Holds(uint offset, uint lengthBytes) => offset <= LengthBytes && lengthBytes <= LengthBytes - offset;
 }

@@ -57,12 +57,17 @@ public sealed unsafe class DirtyLog : IDisposable
     }
 
     /// <summary>Marks the pages of a range as written.</summary>
-    /// <returns>False when the log is too small for one of them; the others are marked.</returns>
+    /// <returns>False when the log is too small for one of them, or the range wraps; pages before it are marked.</returns>
     public bool TryMark(GuestAddress address, ulong lengthBytes)
     {
         if (lengthBytes == 0)
         {
             return true;
+        }
+
+        if (lengthBytes - 1 > ulong.MaxValue - address.Value)
+        {
+            return false;
         }
 
         ulong last = (address.Value + lengthBytes - 1) / PageBytes;

@@ -129,7 +129,12 @@ public sealed unsafe class GuestMemory
 
             new ReadOnlySpan<byte>(host, (int)piece).CopyTo(destination);
             destination = destination[(int)piece..];
-            address = new GuestAddress(address.Value + piece);
+            if (!destination.IsEmpty && address.Value > ulong.MaxValue - piece)
+            {
+                return false;
+            }
+
+            address = new GuestAddress(unchecked(address.Value + piece));
         }
 
         return true;
@@ -149,7 +154,12 @@ public sealed unsafe class GuestMemory
 
             source[..(int)piece].CopyTo(new Span<byte>(host, (int)piece));
             source = source[(int)piece..];
-            address = new GuestAddress(address.Value + piece);
+            if (!source.IsEmpty && address.Value > ulong.MaxValue - piece)
+            {
+                return false;
+            }
+
+            address = new GuestAddress(unchecked(address.Value + piece));
         }
 
         return true;
