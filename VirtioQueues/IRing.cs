@@ -19,7 +19,7 @@ public unsafe interface IRing<TSelf>
     /// <returns>False when an area is not inside one region; the ring must not be used then.</returns>
     internal bool TryAttach(QueueConfig config, GuestMemory memory);
 
-    /// <summary>How many chains may be taken now, at most <paramref name="max"/>. One acquire of the driver's index when the shadow is used up.</summary>
+    /// <summary>How many chains may be taken now, at most <paramref name="max"/>. One acquire of the driver's index when the shadow knows of fewer.</summary>
     internal int Available(int max, ref ChainFault fault);
 
     /// <summary>Takes the next chain into <paramref name="slot"/>. False with no fault: the list is not complete yet.</summary>

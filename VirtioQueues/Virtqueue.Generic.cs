@@ -61,6 +61,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         _walker = new ChainWalker(config, memory);
         _ring = TRing.Open(config);
         _attached = _ring.TryAttach(config, memory);
+        memory.Acquire(); // last: nothing is held when something above throws
     }
 
     /// <inheritdoc/>
@@ -165,8 +166,9 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             return;
         }
 
-        LogRing();
-        if (_ring.Publish())
+        bool call = _ring.Publish();
+        LogRing(); // after the stores: a page marked before them could be fetched without them
+        if (call)
         {
             SignalCall();
         }

@@ -14,11 +14,12 @@ public abstract class Virtqueue : IDisposable
     private protected int _inFlight;
     private protected bool _attached;
     private long _calls;
+    private bool _disposed;
 
     private protected Virtqueue(QueueConfig config, GuestMemory memory)
     {
         Config = config;
-        _memory = memory.Acquire();
+        _memory = memory; // acquired by the derived constructor's last line
     }
 
     /// <summary>What the queue was started with; ring addresses follow later memory tables.</summary>
@@ -123,6 +124,12 @@ public abstract class Virtqueue : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
         SetCall(null);
         ReleaseScratch();
         _memory.Release();

@@ -31,6 +31,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
     private bool _eventIdx;
     private bool _batchInOrder;
     private bool _callOnce;
+    private bool _kicksOff; // DISABLE as the driver sees it
 
     // One bit a buffer id, all 65536 of them: a driver may use any number.
     private InFlightMap _inFlight;
@@ -68,6 +69,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
         _driverEvent = (uint*)driverEvent;
         _deviceEvent = (uint*)deviceEvent;
         _callOnce = true;
+        _kicksOff = false;
         return true;
     }
 
@@ -87,6 +89,11 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
         DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + _availPosition);
         VirtqDescFlags flags = word.PackedFlags;
+        if (!IsAvailable(flags, _availWrap))
+        {
+            return false; // taken back between the two loads
+        }
+
         int descriptors = 1;
         ushort id = word.PackedId;
         fault = (flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) == 0
@@ -192,12 +199,13 @@ public unsafe struct PackedRing : IRing<PackedRing>
     }
 
     /// <inheritdoc/>
-    readonly bool IRing<PackedRing>.TryArm()
+    bool IRing<PackedRing>.TryArm()
     {
         // Offset, wrap counter and flags are one aligned word: the driver never sees a new flag with an old offset.
         uint word = _eventIdx
             ? _availPosition | (_availWrap ? 0x8000u : 0) | ((uint)EventSuppression.Descriptor << 16)
             : (uint)EventSuppression.Enable << 16;
+        _kicksOff = false;
         Volatile.Write(ref *_deviceEvent, word);
 
         // Full fence: the store above before the flags are read again (StoreLoad). Pairs with the driver's fence between
@@ -207,11 +215,12 @@ public unsafe struct PackedRing : IRing<PackedRing>
     }
 
     /// <inheritdoc/>
-    readonly void IRing<PackedRing>.Disarm()
+    void IRing<PackedRing>.Disarm()
     {
-        // With EVENT_IDX the position left behind asks for nothing until the ring comes round again, so no store is needed.
-        if (!_eventIdx)
+        // Also with EVENT_IDX: the word of a ring that was never armed asks for every kick, and a position left behind for one each other lap.
+        if (!_kicksOff)
         {
+            _kicksOff = true;
             Volatile.Write(ref *_deviceEvent, (uint)EventSuppression.Disable << 16);
         }
     }

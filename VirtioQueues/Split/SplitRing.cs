@@ -30,6 +30,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
     private bool _eventIdx;
     private bool _batchInOrder;
     private bool _opened;
+    private bool _kicksOff; // NO_NOTIFY as the driver sees it
     private bool _callOnce; // the driver's view of «old» is unknown: notify whatever the event index says
 
     // One bit a head: offered while set means the driver reused a chain that it does not own.
@@ -70,6 +71,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
         _used = (VirtqUsedElem*)(used + 4);
         _availEvent = (ushort*)(_used + _size);
         _callOnce = true;
+        _kicksOff = false;
         if (!_opened)
         {
             _opened = true;
@@ -84,7 +86,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
     int IRing<SplitRing>.Available(int max, ref ChainFault fault)
     {
         ushort ready = unchecked((ushort)(_availShadow - _lastAvail));
-        if (ready == 0)
+        if (ready < max)
         {
             // Acquire: entries and descriptors below are read after the index that announces them.
             _availShadow = Volatile.Read(ref _avail[1]);
@@ -206,6 +208,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
         }
         else
         {
+            _kicksOff = false;
             Volatile.Write(ref _usedHeader[0], 0);
         }
 
@@ -219,8 +222,9 @@ public unsafe struct SplitRing : IRing<SplitRing>
     void IRing<SplitRing>.Disarm()
     {
         // With EVENT_IDX the index left behind asks for nothing until it comes round again, so no store is needed.
-        if (!_eventIdx)
+        if (!_eventIdx && !_kicksOff)
         {
+            _kicksOff = true;
             Volatile.Write(ref _usedHeader[0], NoNotify);
         }
     }
