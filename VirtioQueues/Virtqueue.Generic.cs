@@ -191,7 +191,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     /// <inheritdoc/>
     public override bool TryArmForMore()
     {
-        if (!_attached || FetchPaused || Fault != ChainFault.None || _windowCount == WindowSize)
+        if (!_attached || FetchPaused || Fault != ChainFault.None || !_walker.HasRoom || _windowCount == WindowSize)
         {
             return true;
         }

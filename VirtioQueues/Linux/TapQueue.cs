@@ -184,9 +184,9 @@ public sealed unsafe partial class TapQueue : FileDescriptor
         base.Dispose(disposing);
     }
 
-    [LibraryImport("libc", EntryPoint = "readv", SetLastError = false)]
+    [LibraryImport("libc", EntryPoint = "readv", SetLastError = true)]
     private static partial nint ReadVector(int fd, GuestBuffer* vector, int count);
 
-    [LibraryImport("libc", EntryPoint = "writev", SetLastError = false)]
+    [LibraryImport("libc", EntryPoint = "writev", SetLastError = true)]
     private static partial nint WriteVector(int fd, GuestBuffer* vector, int count);
 }
