@@ -3,7 +3,7 @@ using Paravane.Peers;
 
 namespace Paravane.EndToEnd;
 
-/// <summary>docs/threats.md says the truth about the tests.</summary>
+/// <summary>The pages under docs/ say the truth about code and tests.</summary>
 public sealed partial class DocumentationTests
 {
     private const string Later = "with a later capability";
@@ -37,6 +37,14 @@ public sealed partial class DocumentationTests
                 Assert.True(proof.Contains($"`{test}`", StringComparison.Ordinal), $"docs/threats.md lacks `{test}` in row {number}: run build/threats");
             }
         });
+    }
+
+    [Theory, InlineData("EntropyDevice.cs"), InlineData("EntropyLoop.cs"), InlineData("Program.cs")]
+    public void The_page_about_a_device_of_ones_own_shows_the_code_that_is_tested(string file)
+    {
+        string page = File.ReadAllText(Path.Combine(Programs.RepositoryRoot, "docs/own-device.md"));
+        string code = File.ReadAllText(Path.Combine(Programs.RepositoryRoot, "tests/OwnDevice", file));
+        Assert.Contains($"```csharp\n{code}```", page, StringComparison.Ordinal);
     }
 
     [GeneratedRegex(@"^\| (?<number>[A-Z]\d+[a-z]?) \|.*\| (?<proof>[^|]*) \|$")]

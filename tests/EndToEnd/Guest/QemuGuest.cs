@@ -11,23 +11,32 @@ public sealed class QemuGuest : IDisposable
     private static readonly TimeSpan s_bootLimit = TimeSpan.FromSeconds(120);
     private static readonly TimeSpan s_lifetime = TimeSpan.FromSeconds(600);
 
+    private static readonly string[] s_machine =
+    [
+        "-accel", "tcg", "-cpu", "max", "-smp", "2",
+        "-M", "q35,memory-backend=m", "-object", "memory-backend-memfd,id=m,size=512M,share=on", "-m", "512M",
+    ];
+
     private readonly ChildProcess _qemu;
     private readonly string _console;
 
-    /// <summary>Starts QEMU with these devices and waits until the guest takes commands.</summary>
+    /// <summary>Boots a machine of two CPUs and 512 MiB with these devices, and waits until the guest takes commands.</summary>
     public QemuGuest(TemporaryDirectory scratch, params IEnumerable<string> devices)
+        : this([.. s_machine, .. devices], scratch)
+    {
+    }
+
+    private QemuGuest(IEnumerable<string> machine, TemporaryDirectory scratch)
     {
         _console = scratch.File("console.log");
         _qemu = ChildProcess.Start(
             "qemu-system-x86_64",
             [
-                "-accel", "tcg", "-cpu", "max", "-smp", "2",
-                "-M", "q35,memory-backend=m", "-object", "memory-backend-memfd,id=m,size=512M,share=on", "-m", "512M",
                 "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", GuestKernel.Find().Image, "-initrd", GuestImage.Location,
                 "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
                 "-serial", $"file:{_console}", "-serial", "stdio",
-                .. devices,
+                .. machine,
             ],
             s_lifetime);
         try
@@ -40,6 +49,9 @@ public sealed class QemuGuest : IDisposable
             throw;
         }
     }
+
+    /// <summary>Boots a machine that is wholly described by these options.</summary>
+    public static QemuGuest Boot(TemporaryDirectory scratch, IEnumerable<string> machine) => new(machine, scratch);
 
     /// <summary>Runs a shell script in the guest; any exit code but 0 fails the test. Returns what it printed, without the last line end.</summary>
     public string Run(string script, int limitSeconds = 60)
