@@ -87,7 +87,17 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
     }
 
     /// <inheritdoc/>
-    public bool TryArm() => _queue.TryArm() && !(TStore.Waits && _store.HasWork);
+    public bool TryArm() => _queue.TryArm() && (!TStore.Waits || _store.TryArm());
+
+    /// <inheritdoc/>
+    public void Disarm()
+    {
+        _queue.Disarm();
+        if (TStore.Waits)
+        {
+            _store.Disarm();
+        }
+    }
 
     /// <inheritdoc/>
     public void OnMemoryChanged() => _store.OnMemoryChanged(_queue.Memory);

@@ -108,7 +108,7 @@ internal sealed class BlockOptions
             throw new UsageException("--direct=on needs --blk-file: the other disks have no file to open");
         }
 
-        Store store = file is not null ? FileStore.Open(file, options, direct)
+        Store store = file is not null ? FileStore.Open(file, options, direct, sentence => Console.Error.WriteLine($"{BlockProgram.Name}: {sentence}"))
             : ram is not null ? OpenRam(SizeOf(Ram, ram, options))
             : new NullStore(SizeOf(Null, none!, options));
         return new BlockDevice(store, options);

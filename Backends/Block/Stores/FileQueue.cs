@@ -54,9 +54,6 @@ internal struct FileQueue<TImage> : IStoreQueue
     public int WakeDescriptor => _image.WakeDescriptor;
 
     /// <inheritdoc/>
-    public bool HasWork => (_waitingCount != 0 && _bounce!.HasFree) || _image.HasWork;
-
-    /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)
     {
         ref FileRequest request = ref _requests[slot];
@@ -98,6 +95,12 @@ internal struct FileQueue<TImage> : IStoreQueue
 
     /// <inheritdoc/>
     public bool Submit() => _image.Submit();
+
+    /// <inheritdoc/>
+    public bool TryArm() => !(_waitingCount != 0 && _bounce!.HasFree) && _image.TryArm();
+
+    /// <inheritdoc/>
+    public void Disarm() => _image.Disarm();
 
     /// <inheritdoc/>
     public bool TryReap(out ushort slot, out int result)

@@ -1,5 +1,7 @@
 using Paravane.VhostServer.Hosting;
+using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Linux;
+using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.Backends.Block.Stores;
 
@@ -7,8 +9,13 @@ namespace Paravane.Backends.Block.Stores;
 internal static class FileStore
 {
     /// <summary>Opens an image once for each queue and once for the session.</summary>
+    /// <param name="path">Regular file or block device.</param>
+    /// <param name="options">How the disk shows itself.</param>
+    /// <param name="direct">Bypass the page cache.</param>
+    /// <param name="warn">Hears one sentence when the kernel refuses io_uring.</param>
+    /// <param name="queue">False does without io_uring from the beginning.</param>
     /// <exception cref="StartException">It is missing, no file or device, of a wrong length, or may not be opened that way.</exception>
-    public static Store Open(string path, BlockDeviceOptions options, bool direct)
+    public static Store Open(string path, BlockDeviceOptions options, bool direct, Action<string> warn, bool queue = true)
     {
         var files = new List<ImageFile>();
         try
@@ -33,8 +40,24 @@ internal static class FileStore
             MemoryAlignmentBytes = session.MemoryAlignmentBytes,
             PositionAlignmentBytes = session.PositionAlignmentBytes,
         };
+        bool waits = queue && !medium.IsInMemory;
+        if (waits && IoUring.FindObstacle(session) is { } obstacle)
+        {
+            warn($"--blk-file={path}: no io_uring ({obstacle}), so requests are carried out one after the other");
+            waits = false;
+        }
+
         return new FileStore<KernelImage>(
-            medium, (queue, _) => new KernelImage(files[queue.Index]), session.DataSync, () => files.ForEach(file => file.Dispose()));
+            medium, (config, memory) => OpenQueue(files[config.Index], config, memory, waits, direct), session.DataSync, () => files.ForEach(file => file.Dispose()));
+    }
+
+    private static KernelImage OpenQueue(ImageFile file, QueueConfig config, GuestMemory memory, bool waits, bool direct)
+    {
+        // A ring that could be had at the start and cannot now (descriptors, locked memory) costs speed, not service.
+        IoUring? ring = waits ? IoUring.TryOpen(file, config.Size, out _) : null;
+        var image = new KernelImage(file, ring, direct);
+        image.OnMemoryChanged(memory);
+        return image;
     }
 
     private static ImageFile OpenChecked(string path, BlockDeviceOptions options, bool direct)

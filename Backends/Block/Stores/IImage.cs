@@ -10,10 +10,7 @@ internal interface IImage : IDisposable
     /// <summary>True: operations can be queued, and waiting never holds up the worker.</summary>
     bool CanQueue { get; }
 
-    /// <summary>True when a queued operation finished or waits to be handed over.</summary>
-    bool HasWork { get; }
-
-    /// <summary>Readable when a queued operation finished; −1 without a queue.</summary>
+    /// <summary>Readable when a queued operation finished after <see cref="TryArm"/>; −1 without a queue.</summary>
     int WakeDescriptor { get; }
 
     /// <summary>Reads once, here and now.</summary>
@@ -46,6 +43,12 @@ internal interface IImage : IDisposable
 
     /// <summary>Takes one finished operation.</summary>
     bool TryReap(out ushort slot, out int result);
+
+    /// <summary>Before sleeping. False when an operation finished already or waits to be handed over.</summary>
+    bool TryArm();
+
+    /// <summary>After waking.</summary>
+    void Disarm();
 
     /// <summary>Guest memory changed: renew what was registered of it.</summary>
     void OnMemoryChanged(GuestMemory memory);

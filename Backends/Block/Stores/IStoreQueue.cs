@@ -13,7 +13,7 @@ internal interface IStoreQueue : IDisposable
     /// <summary>False: nothing is ever pending, and the members behind <see cref="Flush"/> are never called.</summary>
     static abstract bool Waits { get; }
 
-    /// <summary>A descriptor that becomes readable when <see cref="TryReap"/> has something, or −1.</summary>
+    /// <summary>A descriptor that becomes readable when <see cref="TryReap"/> has something, once armed; or −1.</summary>
     int WakeDescriptor { get; }
 
     /// <summary>Reads into the first <paramref name="lengthBytes"/> bytes of <paramref name="target"/>.</summary>
@@ -49,8 +49,11 @@ internal interface IStoreQueue : IDisposable
     /// <param name="writtenBytes">As for <see cref="Read"/>.</param>
     BlkStatus Continue(ushort slot, BufferList buffers, int result, out uint writtenBytes);
 
-    /// <summary>True when a turn would find something finished or something to hand over.</summary>
-    bool HasWork { get; }
+    /// <summary>Before sleeping: makes <see cref="WakeDescriptor"/> tell. False when a turn would find something.</summary>
+    bool TryArm();
+
+    /// <summary>After waking.</summary>
+    void Disarm();
 
     /// <summary>True when the pending request reads from the medium, so that its data is the writable part of the chain.</summary>
     bool IsRead(ushort slot);

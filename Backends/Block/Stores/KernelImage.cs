@@ -4,17 +4,22 @@ using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.Backends.Block.Stores;
 
-/// <summary>An image as one queue uses it: system calls at once.</summary>
-internal readonly struct KernelImage(ImageFile file) : IImage
+/// <summary>An image as one queue uses it: system calls at once, and a ring for what may wait.</summary>
+/// <param name="file">Owned by the store.</param>
+/// <param name="ring">Owned by this; null where the kernel refuses io_uring or nothing ever waits.</param>
+/// <param name="registers">
+/// Guest memory is registered with the ring. Only direct I/O gains by it (its pages are pinned either way, and once is cheaper); for the page
+/// cache it would make the whole guest resident to save nothing.
+/// </param>
+internal readonly struct KernelImage(ImageFile file, IoUring? ring, bool registers) : IImage
 {
     /// <inheritdoc/>
-    public bool CanQueue => false;
+    public bool CanQueue => ring is not null;
 
     /// <inheritdoc/>
-    public bool HasWork => false;
+    public int WakeDescriptor => ring is null ? -1 : ring.WakeDescriptor;
 
-    /// <inheritdoc/>
-    public int WakeDescriptor => -1;
+    private IoUring Ring => ring ?? throw new UnreachableException();
 
     /// <inheritdoc/>
     public int Read(BufferList target, uint offset, uint lengthBytes, ulong position, TransferModes modes) =>
@@ -31,23 +36,37 @@ internal readonly struct KernelImage(ImageFile file) : IImage
     public int Allocate(AllocateMode mode, ulong position, ulong lengthBytes) => file.Allocate(mode, position, lengthBytes);
 
     /// <inheritdoc/>
-    public void QueueRead(ushort slot, BufferList target, uint offset, uint lengthBytes, ulong position) => throw new UnreachableException();
+    public void QueueRead(ushort slot, BufferList target, uint offset, uint lengthBytes, ulong position) =>
+        Ring.QueueRead(target, offset, lengthBytes, position, slot);
 
     /// <inheritdoc/>
-    public void QueueWrite(ushort slot, BufferList source, uint offset, uint lengthBytes, ulong position, bool durable) => throw new UnreachableException();
+    public void QueueWrite(ushort slot, BufferList source, uint offset, uint lengthBytes, ulong position, bool durable) =>
+        Ring.QueueWrite(source, offset, lengthBytes, position, durable, slot);
 
     /// <inheritdoc/>
-    public void QueueDataSync(ushort slot) => throw new UnreachableException();
+    public void QueueDataSync(ushort slot) => Ring.QueueDataSync(slot);
 
     /// <inheritdoc/>
-    public void QueueAllocate(ushort slot, AllocateMode mode, ulong position, ulong lengthBytes) => throw new UnreachableException();
+    public void QueueAllocate(ushort slot, AllocateMode mode, ulong position, ulong lengthBytes) => Ring.QueueAllocate(mode, position, lengthBytes, slot);
 
     /// <inheritdoc/>
-    public bool Submit() => false;
+    public bool Submit() => ring is not null && ring.Submit();
+
+    /// <inheritdoc/>
+    public bool TryArm() => ring is null || ring.TryArm();
+
+    /// <inheritdoc/>
+    public void Disarm() => ring?.Disarm();
 
     /// <inheritdoc/>
     public bool TryReap(out ushort slot, out int result)
     {
+        if (ring is not null && ring.TryReap(out ulong userData, out result))
+        {
+            slot = (ushort)userData;
+            return true;
+        }
+
         slot = 0;
         result = 0;
         return false;
@@ -56,10 +75,12 @@ internal readonly struct KernelImage(ImageFile file) : IImage
     /// <inheritdoc/>
     public void OnMemoryChanged(GuestMemory memory)
     {
+        if (registers)
+        {
+            ring?.RegisterMemory(memory);
+        }
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() => ring?.Dispose();
 }

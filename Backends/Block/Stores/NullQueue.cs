@@ -14,9 +14,6 @@ internal readonly struct NullQueue : IStoreQueue
     public int WakeDescriptor => -1;
 
     /// <inheritdoc/>
-    public bool HasWork => false;
-
-    /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)
     {
         writtenBytes = 0;
@@ -37,6 +34,14 @@ internal readonly struct NullQueue : IStoreQueue
 
     /// <inheritdoc/>
     public bool Submit() => false;
+
+    /// <inheritdoc/>
+    public bool TryArm() => true;
+
+    /// <inheritdoc/>
+    public void Disarm()
+    {
+    }
 
     /// <inheritdoc/>
     public bool TryReap(out ushort slot, out int result) => throw new UnreachableException();

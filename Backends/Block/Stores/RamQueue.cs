@@ -15,9 +15,6 @@ internal readonly struct RamQueue(SparseMemory memory) : IStoreQueue
     public int WakeDescriptor => -1;
 
     /// <inheritdoc/>
-    public bool HasWork => false;
-
-    /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)
     {
         memory.Read(position, target, 0, lengthBytes);
@@ -67,6 +64,14 @@ internal readonly struct RamQueue(SparseMemory memory) : IStoreQueue
 
     /// <inheritdoc/>
     public bool Submit() => false;
+
+    /// <inheritdoc/>
+    public bool TryArm() => true;
+
+    /// <inheritdoc/>
+    public void Disarm()
+    {
+    }
 
     /// <inheritdoc/>
     public bool TryReap(out ushort slot, out int result) => throw new UnreachableException();
