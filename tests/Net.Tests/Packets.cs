@@ -37,6 +37,34 @@ internal static class Packets
         return ip && (transport is TcpPacket tcp ? tcp.ValidTcpChecksum : ((UdpPacket)transport).ValidUdpChecksum);
     }
 
+    /// <summary>A UDP datagram from the guest of <see cref="TapRig"/> to its host, all checksums complete.</summary>
+    public static byte[] GuestUdp(byte[] hostMac, int sourcePort, int port, byte[] payload)
+    {
+        var udp = new UdpPacket((ushort)sourcePort, (ushort)port) { PayloadData = payload };
+        var ip = new IPv4Packet(TapRig.GuestAddress, TapRig.HostAddress) { PayloadPacket = udp, TimeToLive = 64 };
+        return Finish(hostMac, ip, udp);
+    }
+
+    /// <summary>An echo request from the guest of <see cref="TapRig"/> to its host.</summary>
+    public static byte[] GuestPing(byte[] hostMac, byte[] payload)
+    {
+        byte[] icmp = [8, 0, 0, 0, 0x12, 0x34, 0, 1, .. payload];
+        BitConverter.TryWriteBytes(icmp.AsSpan(2), InternetChecksum.Finish(InternetChecksum.Sum(icmp)));
+        var ip = new IPv4Packet(TapRig.GuestAddress, TapRig.HostAddress) { PayloadData = icmp, Protocol = ProtocolType.Icmp, TimeToLive = 64 };
+        return Finish(hostMac, ip, null);
+    }
+
+    private static byte[] Finish(byte[] hostMac, IPv4Packet ip, UdpPacket? udp)
+    {
+        var ethernet = new EthernetPacket(GuestMac, new PhysicalAddress(hostMac), EthernetType.IPv4) { PayloadPacket = ip };
+        ethernet.UpdateCalculatedValues();
+        ip.UpdateCalculatedValues();
+        udp?.UpdateCalculatedValues();
+        udp?.UpdateUdpChecksum();
+        ip.UpdateIPChecksum();
+        return ethernet.Bytes;
+    }
+
     private static EthernetPacket Make(byte[] payload, bool tcp, bool v6, out int ipBytes)
     {
         TransportPacket transport = tcp ? new TcpPacket(1000, 2000) { Synchronize = true } : new UdpPacket(1000, 2000);
