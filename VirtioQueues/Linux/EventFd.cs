@@ -62,4 +62,26 @@ public sealed unsafe class EventFd : FileDescriptor
             }
         }
     }
+
+    /// <summary>True when the writing end of a pipe is closed, so that no signal can come any more.</summary>
+    public static bool IsHungUp(int fd)
+    {
+        var entry = new pollfd { fd = fd, events = (short)LibC.POLLIN };
+        return LibC.poll(&entry, 1, 0) > 0 && ((entry.revents & LibC.POLLHUP) != 0 || (entry.revents & LibC.POLLERR) != 0 || (entry.revents & LibC.POLLNVAL) != 0);
+    }
+
+    /// <summary>True when <paramref name="descriptor"/> can carry signals: an eventfd or a pipe end (threats M8).</summary>
+    public static bool CanBe(FileDescriptor descriptor)
+    {
+        FileStatus status = FileStatus.Of(descriptor);
+        if (!status.IsAnonymousInode)
+        {
+            return status.IsFifo;
+        }
+
+        // Of all anonymous inodes only an eventfd takes a write of eight zero bytes; it adds nothing to the counter and never blocks.
+        // The name in /proc/self/fd would say the same, but a jail may be without /proc.
+        ulong zero = 0;
+        return LibC.write(descriptor.Number, &zero, sizeof(ulong)) == sizeof(ulong);
+    }
 }

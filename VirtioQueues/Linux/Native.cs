@@ -15,4 +15,8 @@ internal static partial class Native
     /// <summary><c>fstatfs(2)</c>; <paramref name="buffer"/> has room for 256 bytes.</summary>
     [LibraryImport("libc", EntryPoint = "fstatfs", SetLastError = true)]
     public static unsafe partial int FileSystemStatus(int fd, long* buffer);
+
+    /// <summary><c>prctl(2)</c>.</summary>
+    [LibraryImport("libc", EntryPoint = "prctl")]
+    public static partial int ProcessControl(int option, nuint a, nuint b, nuint c, nuint d);
 }

@@ -1,0 +1,369 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.Intrinsics.X86;
+using Paravane.VhostServer.Hosting;
+using Paravane.VhostServer.Transport;
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Linux;
+
+namespace Paravane.VhostServer.Workers;
+
+/// <summary>One dedicated thread that owns its rings outright. Work comes as ring entries, orders come through a mailbox between turns.</summary>
+/// <remarks>The members of this file run on the worker's thread, except for <see cref="Start"/>, <see cref="Post"/> and <see cref="Dispose"/> (session or host).</remarks>
+internal sealed partial class QueueWorker : IDisposable
+{
+    private const ulong MailTag = ulong.MaxValue, WakeTag = ulong.MaxValue - 1;
+
+    // A ring without a kick has to be looked at: first often, after a while of silence every 4 ms.
+    private const int ShortNapMilliseconds = 1, LongNapMilliseconds = 4, ShortNaps = 64;
+
+    // QEMU replaces a region by removing and adding it: a kick in between is no fault (threats A5).
+    private static readonly long s_detachedGrace = Stopwatch.Frequency / 10;
+
+    private readonly ConcurrentQueue<WorkerOrder> _mail = new();
+    private readonly List<WorkerOrder> _orders = [];
+    private readonly EventFd _mailSignal = new();
+    private readonly Epoll _epoll = new();
+    private readonly DeviceHealth _health;
+    private readonly SessionWaiter _session;
+    private readonly int _cpu;
+    private readonly Thread _thread;
+    private readonly ulong[] _tags = new ulong[16];
+    private readonly TaskCompletionSource _started = new();
+    private WorkerQueue[] _queues;
+    private int _count;
+    private PollBudget _budget;
+    private bool _hasMail;
+    private bool _fetchStopped;
+    private bool _exit;
+    private int _unkicked; // running rings without a kick
+    private int _detached; // running rings whose memory is missing
+    private int _naps;
+    private long _lastLook;
+
+    /// <summary>Makes the worker; it runs from <see cref="Start"/> on.</summary>
+    /// <param name="name">Thread name, 15 characters at most.</param>
+    /// <param name="queueCount">Rings of the whole device.</param>
+    /// <param name="poll">How long to look before sleeping.</param>
+    /// <param name="cpu">CPU to run on, or −1.</param>
+    /// <param name="health">Shared by the workers of the device.</param>
+    /// <param name="session">Told of faults and of orders carried out.</param>
+    public QueueWorker(string name, int queueCount, PollSetting poll, int cpu, DeviceHealth health, SessionWaiter session)
+    {
+        _queues = new WorkerQueue[queueCount];
+        _budget = new PollBudget(poll);
+        _cpu = cpu;
+        _health = health;
+        _session = session;
+        _thread = new Thread(Run) { Name = name, IsBackground = true };
+        _epoll.Add(_mailSignal.Number, MailTag);
+    }
+
+    /// <summary>Starts the thread.</summary>
+    /// <exception cref="LinuxException">It may not run on its CPU; it has ended then.</exception>
+    public void Start()
+    {
+        _thread.Start();
+        if (_cpu >= 0)
+        {
+            _started.Task.GetAwaiter().GetResult();
+        }
+    }
+
+    /// <summary>Leaves an order. Orders are begun in the order in which they were left.</summary>
+    public void Post(WorkerOrder order)
+    {
+        _mail.Enqueue(order);
+        Volatile.Write(ref _hasMail, true); // Release: the order before the flag. Pairs with the acquire in the loop.
+        _mailSignal.Signal();
+    }
+
+    /// <summary>Ends the thread, which must own no queue any more, and waits for it.</summary>
+    public void Dispose()
+    {
+        Post(new WorkerOrder(worker => worker._exit = true));
+        _thread.Join();
+        _epoll.Dispose();
+        _mailSignal.Dispose();
+    }
+
+    private void Run()
+    {
+        try
+        {
+            if (!TryPin())
+            {
+                return;
+            }
+
+            while (!_exit)
+            {
+                RunOnce();
+            }
+        }
+        catch (Exception failure)
+        {
+            Environment.FailFast($"worker {_thread.Name} cannot go on: {failure.Message}", failure);
+        }
+    }
+
+    private bool TryPin()
+    {
+        try
+        {
+            if (_cpu >= 0)
+            {
+                Affinity.Pin(_cpu);
+            }
+
+            _started.SetResult();
+            return true;
+        }
+        catch (LinuxException failure)
+        {
+            _started.SetException(failure);
+            return false;
+        }
+    }
+
+    private void RunOnce()
+    {
+        if (Volatile.Read(ref _hasMail) || _orders.Count != 0)
+        {
+            CarryOutOrders();
+        }
+
+        if (RunTurn())
+        {
+            _budget.Reset();
+            _naps = 0;
+            return;
+        }
+
+        if (_detached != 0)
+        {
+            LookAtDetached();
+        }
+
+        if (_count != 0 && _budget.GoOn())
+        {
+            if (X86Base.IsSupported)
+            {
+                X86Base.Pause();
+            }
+            else
+            {
+                Thread.SpinWait(1);
+            }
+
+            return;
+        }
+
+        if (TryArmAll())
+        {
+            Sleep();
+        }
+
+        foreach (WorkerQueue queue in Queues)
+        {
+            queue.Disarm();
+        }
+    }
+
+    private ReadOnlySpan<WorkerQueue> Queues => _queues.AsSpan(0, _count);
+
+    private void CarryOutOrders()
+    {
+        Volatile.Write(ref _hasMail, false);
+        Interlocked.MemoryBarrier(); // The store above before the queue is read: an order left in between raises the flag again.
+        while (_mail.TryDequeue(out WorkerOrder? order))
+        {
+            _orders.Add(order);
+        }
+
+        bool done = false;
+        for (int i = 0; i < _orders.Count;)
+        {
+            if (_orders[i].TryCarryOut(this))
+            {
+                _orders.RemoveAt(i);
+                done = true;
+            }
+            else
+            {
+                i++;
+            }
+        }
+
+        if (done)
+        {
+            _session.Notify();
+        }
+    }
+
+    private bool RunTurn()
+    {
+        if (_health.IsBroken != _fetchStopped)
+        {
+            _fetchStopped = !_fetchStopped;
+            foreach (WorkerQueue queue in Queues)
+            {
+                UpdatePause(queue);
+            }
+        }
+
+        bool worked = false;
+        foreach (WorkerQueue queue in Queues)
+        {
+            worked |= queue.Run();
+            if (queue.Queue.Fault != ChainFault.None && !queue.IsFaultReported)
+            {
+                Report(queue);
+            }
+        }
+
+        return worked;
+    }
+
+    private void UpdatePause(WorkerQueue queue) => queue.Queue.FetchPaused = queue.IsDraining || _fetchStopped;
+
+    private void Report(WorkerQueue queue)
+    {
+        queue.IsFaultReported = true;
+        _health.Break(queue.Index, queue.Queue.Fault);
+        _session.Notify();
+    }
+
+    private bool TryArmAll()
+    {
+        foreach (WorkerQueue queue in Queues)
+        {
+            if (!queue.TryArm())
+            {
+                return false;
+            }
+        }
+
+        foreach (WorkerQueue queue in Queues)
+        {
+            Watch(queue, queue.IsActive ? queue.Loop.WakeDescriptor : -1);
+        }
+
+        return true;
+    }
+
+    private void Sleep()
+    {
+        long started = Stopwatch.GetTimestamp();
+        int count = _epoll.Wait(_tags, SleepMilliseconds());
+        bool byRing = false;
+        for (int i = 0; i < count; i++)
+        {
+            byRing |= Acknowledge(_tags[i]);
+        }
+
+        if (byRing)
+        {
+            _budget.SleptSince(started);
+        }
+        else
+        {
+            _budget.Reset();
+        }
+    }
+
+    private int SleepMilliseconds()
+    {
+        int milliseconds = -1;
+        if (_unkicked != 0)
+        {
+            milliseconds = _naps < ShortNaps ? ShortNapMilliseconds : LongNapMilliseconds;
+            _naps += _naps < ShortNaps ? 1 : 0;
+        }
+
+        foreach (WorkerQueue queue in Queues)
+        {
+            if (queue.KickedDetachedAt != 0)
+            {
+                long left = Math.Max(0, queue.KickedDetachedAt + s_detachedGrace - Stopwatch.GetTimestamp());
+                int until = (int)(left * 1000 / Stopwatch.Frequency) + 1;
+                milliseconds = milliseconds < 0 ? until : Math.Min(milliseconds, until);
+            }
+        }
+
+        return milliseconds;
+    }
+
+    /// <summary>Takes a wake-up in.</summary>
+    /// <returns>True when a ring or its device was the reason, false for the mailbox.</returns>
+    private bool Acknowledge(ulong tag)
+    {
+        if (tag == MailTag)
+        {
+            _mailSignal.Drain();
+            return false;
+        }
+
+        if (tag != WakeTag)
+        {
+            foreach (WorkerQueue queue in Queues)
+            {
+                if ((ulong)queue.Index == tag)
+                {
+                    TakeKick(queue);
+                }
+            }
+        }
+
+        return true;
+    }
+
+    private void TakeKick(WorkerQueue queue)
+    {
+        int kick = queue.Kick?.Number ?? -1;
+        if (!queue.IsKickWatched || kick < 0)
+        {
+            return;
+        }
+
+        if (EventFd.Drain(kick))
+        {
+            if (!queue.Queue.IsAttached && queue.Queue.Fault == ChainFault.None && queue.KickedDetachedAt == 0)
+            {
+                queue.KickedDetachedAt = Stopwatch.GetTimestamp();
+            }
+        }
+        else if (EventFd.IsHungUp(kick))
+        {
+            // A pipe whose writer has gone stays readable for ever: no kick can come any more.
+            Unwatch(queue);
+        }
+    }
+
+    /// <summary>Kicks of rings without memory are looked for while other rings keep the worker from sleeping, and their grace is watched.</summary>
+    private void LookAtDetached()
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (now - _lastLook < Stopwatch.Frequency / 1000)
+        {
+            return;
+        }
+
+        _lastLook = now;
+        foreach (WorkerQueue queue in Queues)
+        {
+            if (queue.Queue.IsAttached)
+            {
+                continue;
+            }
+
+            TakeKick(queue);
+            if (queue.KickedDetachedAt != 0 && now - queue.KickedDetachedAt >= s_detachedGrace)
+            {
+                queue.Queue.Break(ChainFault.RingUnmapped);
+                queue.KickedDetachedAt = 0;
+                Report(queue);
+            }
+        }
+    }
+}
