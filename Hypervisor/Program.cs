@@ -21,12 +21,13 @@ internal static class Program
     internal static int Run(string[] args)
     {
         var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create(), BenchNet.Create() };
-        var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { bench };
+        var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { DemoVerb.Create(), bench };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
             string verb = VerbOf(parsed.CommandResult.Command);
-            return Verb.Fail(verb, $"{parsed.Errors[0].Message.TrimEnd('.')}; 'paravane {(verb.Length == 0 ? string.Empty : verb + " ")}--help' lists what is right", ExitCode.Usage);
+            string what = parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is not known here" : parsed.Errors[0].Message.TrimEnd('.');
+            return Verb.Fail(verb, $"{what}; 'paravane {(verb.Length == 0 ? string.Empty : verb + " ")}--help' lists what is right", ExitCode.Usage);
         }
 
         return parsed.Invoke();

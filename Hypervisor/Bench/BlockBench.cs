@@ -25,7 +25,7 @@ internal sealed class BlockBench : IDisposable
     private readonly GuestRam _ram;
     private readonly FrontendQueue[] _queues;
 
-    private BlockBench(VhostUserFrontend frontend, GuestRam ram, FrontendQueue[] queues, ILoad[] loads)
+    private BlockBench(VhostUserFrontend frontend, GuestRam ram, FrontendQueue[] queues, IBlockLoad[] loads)
     {
         _frontend = frontend;
         _ram = ram;
@@ -34,7 +34,7 @@ internal sealed class BlockBench : IDisposable
     }
 
     /// <summary>One for each queue.</summary>
-    public IReadOnlyList<ILoad> Loads { get; }
+    public IReadOnlyList<IBlockLoad> Loads { get; }
 
     /// <summary>Prepares the device and starts its queues.</summary>
     /// <exception cref="UsageException">The settings do not fit the device.</exception>
@@ -53,7 +53,7 @@ internal sealed class BlockBench : IDisposable
         ulong slotBytes = checked((ulong)settings.Depth * (settings.BlockBytes + 64)) + 8192;
         GuestRam ram = GuestRam.Create(checked((ulong)settings.Queues * (queueBytes + slotBytes)), settings.HugePages);
         var queues = new FrontendQueue[settings.Queues];
-        var loads = new ILoad[settings.Queues];
+        var loads = new IBlockLoad[settings.Queues];
         var bench = new BlockBench(frontend, ram, queues, loads);
         try
         {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Microsoft.Win32.SafeHandles;
 using Paravane.Hypervisor.Memory;
 using Paravane.VirtioQueues.Driver;
 using Paravane.VirtioQueues.Memory;
@@ -11,7 +12,7 @@ namespace Paravane.Hypervisor.Bench;
 /// Each slot owns a header, a status byte and a data buffer in guest memory. With verification a block has at most one request under way, so that
 /// what a read must find is never in doubt.
 /// </remarks>
-internal sealed unsafe class BlockLoad<TRing> : ILoad
+internal sealed unsafe class BlockLoad<TRing> : IBlockLoad
     where TRing : struct, IDriverRing<TRing>
 {
     /// <summary>Completions taken per turn.</summary>
@@ -183,6 +184,29 @@ internal sealed unsafe class BlockLoad<TRing> : ILoad
         }
 
         SetPhase(Phase.Done);
+    }
+
+    /// <inheritdoc/>
+    public string? FindMismatch(SafeFileHandle image)
+    {
+        byte[] data = new byte[_options.BlockBytes];
+        for (ulong block = 0; block < (ulong)_generations.Length; block++)
+        {
+            if (_generations[block] is 0 or Unknown)
+            {
+                continue;
+            }
+
+            ulong sector = (_options.FirstBlock + block) * _sectorsPerBlock;
+            int length = RandomAccess.Read(image, data, checked((long)(sector * 512)));
+            int at = length < data.Length ? length : BlockPattern.FindMismatch(data, _options.Seed, sector, _generations[block]);
+            if (at >= 0)
+            {
+                return $"sector {sector + ((ulong)at / 512)} of the image is wrong from byte {at % 512} on";
+            }
+        }
+
+        return null;
     }
 
     /// <inheritdoc/>

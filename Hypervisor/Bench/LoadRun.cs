@@ -9,6 +9,9 @@ internal sealed class LoadRun
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long preparation may go on without a single completion.</summary>
+    private static readonly TimeSpan s_preparePatience = TimeSpan.FromSeconds(30);
+
     /// <summary>Longest wait for the end of a thread that drains and checks.</summary>
     private static readonly TimeSpan s_endPatience = TimeSpan.FromMinutes(5);
 
@@ -16,12 +19,17 @@ internal sealed class LoadRun
     private readonly IReadOnlyList<ILoad> _loads;
     private readonly IReadOnlyList<LoadThread> _threads;
 
-    /// <summary>Spreads <paramref name="loads"/> over one thread for each of <paramref name="cpus"/>, or over one thread that may run anywhere.</summary>
-    public LoadRun(IReadOnlyList<VhostUserFrontend> frontends, IReadOnlyList<ILoad> loads, int spinMicroseconds, IReadOnlyList<int> cpus)
+    /// <summary>Spreads <paramref name="loads"/> over threads.</summary>
+    /// <param name="frontends">Connections to watch.</param>
+    /// <param name="loads">What runs, on thread 0, 1, … in turn.</param>
+    /// <param name="spinMicroseconds">How long a thread without work spins before it sleeps; see <see cref="LoadThread"/>.</param>
+    /// <param name="cpus">One thread for each, pinned to it; empty: not pinned.</param>
+    /// <param name="unpinnedThreads">Threads when <paramref name="cpus"/> is empty.</param>
+    public LoadRun(IReadOnlyList<VhostUserFrontend> frontends, IReadOnlyList<ILoad> loads, int spinMicroseconds, IReadOnlyList<int> cpus, int unpinnedThreads = 1)
     {
         _frontends = frontends;
         _loads = loads;
-        int count = Math.Clamp(cpus.Count, 1, loads.Count);
+        int count = Math.Clamp(cpus.Count == 0 ? unpinnedThreads : cpus.Count, 1, loads.Count);
         var threads = new List<LoadThread>(count);
         for (int i = 0; i < count; i++)
         {
@@ -79,11 +87,7 @@ internal sealed class LoadRun
 
     private LoadResult Measure()
     {
-        while (!_loads.All(load => load.IsReady) && !Stop.IsCancellationRequested && !_threads.Any(thread => thread.HasEnded))
-        {
-            Watch(s_tick);
-        }
-
+        Prepare();
         Pass(Warmup, null);
         var before = new LatencyHistogram();
         (long doneBefore, long bytesBefore) = Snapshot(before);
@@ -128,6 +132,25 @@ internal sealed class LoadRun
             Verified = _loads.Sum(load => load.Counters.Verified),
             FirstError = _loads.Select(load => load.Counters.FirstError).FirstOrDefault(error => error is not null),
         };
+    }
+
+    private void Prepare()
+    {
+        long done = 0;
+        long since = Stopwatch.GetTimestamp();
+        while (!_loads.All(load => load.IsReady) && !Stop.IsCancellationRequested && !_threads.Any(thread => thread.HasEnded))
+        {
+            Watch(s_tick);
+            long now = _loads.Sum(load => Volatile.Read(ref load.Counters.Done));
+            if (now != done)
+            {
+                (done, since) = (now, Stopwatch.GetTimestamp());
+            }
+            else if (Stopwatch.GetElapsedTime(since) > s_preparePatience)
+            {
+                throw new FrontendException($"the device completes nothing for {s_preparePatience.TotalSeconds:0} s: the disk could not be filled");
+            }
+        }
     }
 
     private void Pass(TimeSpan time, Action<TimeSpan>? progress)

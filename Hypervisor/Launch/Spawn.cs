@@ -62,10 +62,10 @@ internal static unsafe partial class Spawn
     public static partial int SetBlockedSignals(void* attributes, void* signals);
 
     /// <summary><c>waitpid(2)</c>.</summary>
-    [LibraryImport("libc", EntryPoint = "waitpid")]
+    [LibraryImport("libc", EntryPoint = "waitpid", SetLastError = true)]
     public static partial int Wait(int pid, int* status, int options);
 
     /// <summary><c>syscall(2)</c>, for <see cref="PidFdOpen"/>.</summary>
-    [LibraryImport("libc", EntryPoint = "syscall")]
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial long Syscall(long number, long a, long b);
 }

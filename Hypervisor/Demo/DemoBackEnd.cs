@@ -1,0 +1,79 @@
+using Paravane.Hypervisor.Frontend;
+using Paravane.Hypervisor.Launch;
+using Paravane.VirtioQueues.Linux;
+using Tmds.Linux;
+
+namespace Paravane.Hypervisor.Demo;
+
+/// <summary>One back-end of the demo: a process of its own and the connection to it.</summary>
+internal sealed class DemoBackEnd : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+
+    private DemoBackEnd(ChildProcess process, VhostUserFrontend frontend)
+    {
+        Process = process;
+        Frontend = frontend;
+    }
+
+    /// <summary>The process.</summary>
+    public ChildProcess Process { get; }
+
+    /// <summary>The connection.</summary>
+    public VhostUserFrontend Frontend { get; }
+
+    /// <summary>Starts the program that lies beside this one, with one end of a socket pair, and negotiates.</summary>
+    /// <exception cref="FrontendException">The program is missing or did not come up; the message holds what it said.</exception>
+    public static unsafe DemoBackEnd Start(string program, params string[] arguments)
+    {
+        string folder = Path.GetDirectoryName(Environment.ProcessPath) ?? AppContext.BaseDirectory;
+        string path = Path.Combine(folder, program);
+        if (!File.Exists(path))
+        {
+            throw new FrontendException($"{program} is not in {folder}: the three programs must lie side by side, as 'make build' puts them");
+        }
+
+        int* pair = stackalloc int[2];
+        FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
+        using var theirs = new FileDescriptor(pair[1]);
+        var ours = new FileDescriptor(pair[0]);
+        ChildProcess? process = null;
+        try
+        {
+            process = ChildProcess.Start(path, [$"--fd={ChildProcess.InheritedNumber}", .. arguments], theirs);
+            theirs.Dispose(); // else its end would not be seen here
+            return new DemoBackEnd(process, VhostUserFrontend.Attach(ours));
+        }
+        catch (IOException failure)
+        {
+            ours.Dispose();
+            using (process)
+            {
+                throw process is not null && process.WaitForEnd(s_patience) ? new FrontendException(process.DescribeEnd(), failure) : failure;
+            }
+        }
+    }
+
+    /// <summary>Ends the connection and the process.</summary>
+    /// <exception cref="FrontendException">The process ended badly.</exception>
+    public void Stop()
+    {
+        Frontend.Dispose();
+        if (!Process.WaitForEnd(TimeSpan.Zero))
+        {
+            Process.Stop(s_patience);
+        }
+
+        if (Process.ExitCode != 0)
+        {
+            throw new FrontendException(Process.DescribeEnd());
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Frontend.Dispose();
+        Process.Dispose();
+    }
+}

@@ -1,0 +1,124 @@
+using Paravane.Hypervisor.Verbs;
+
+namespace Paravane.Hypervisor.Tests.Verbs;
+
+/// <summary>Exit codes and the one line on standard error. One class: it takes over the console.</summary>
+public sealed class CommandLineTests
+{
+    private const string Socket = "--socket-path=/nonexistent/paravane.sock";
+
+    public static TheoryData<string, string> UsageErrors() => new()
+    {
+        { "", "Required command was not provided" },
+        { "frobnicate", "'frobnicate'" },
+        { "bench", "Required command was not provided" },
+        { "bench blk", "'--socket-path' is required" },
+        { $"bench blk {Socket} --nonsense", "'--nonsense'" },
+        { $"bench blk {Socket} --depth=0", "--depth: '0' is not a number from 1 to 4096" },
+        { $"bench blk {Socket} --depth=many", "--depth: 'many' is not a number from 1 to 4096" },
+        { $"bench blk {Socket} --block-size=4X", "--block-size: '4X' is not a size such as 4096, 4K or 1G" },
+        { $"bench blk {Socket} --block-size=17179869184T", "is not a size" },
+        { $"bench blk {Socket} --block-size=1000", "--block-size=1000: it must be a multiple of 512" },
+        { $"bench blk {Socket} --block-size=0", "--block-size=0: it must be a multiple of 512" },
+        { $"bench blk {Socket} --rw=scribble", "--rw: 'scribble' is none of randread, read, write, randwrite, randrw" },
+        { $"bench blk {Socket} --mix=101", "--mix: '101' is not a number from 0 to 100" },
+        { $"bench blk {Socket} --runtime=soon", "--runtime: 'soon' is not a time such as 10s, 500ms or 2m" },
+        { $"bench blk {Socket} --runtime=-1s", "--runtime: '-1s' is not a time" },
+        { $"bench blk {Socket} --cpus=3-1", "--cpus: '3-1' is not a list of processors" },
+        { $"bench blk {Socket} --cpus=1,,2", "--cpus: '1,,2' is not a list of processors" },
+        { $"bench blk {Socket} --queue-size=100", "--queue-size=100: a split ring needs a power of two" },
+        { $"bench blk {Socket} --queue-size=16", "--queue-size=16: depth 32 takes 32 descriptors" },
+        { $"bench net {Socket} --frame-size=59", "--frame-size: '59' is not a number from 60 to 65535" },
+        { $"bench net {Socket} --mode=tx --verify", "use --mode=loop in place of --mode=tx" },
+        { $"bench net {Socket} --queue-size=4 --frame-size=9000", "too few buffers" },
+        { $"bench net {Socket} --ring=round", "--ring: 'round' is none of split, packed" },
+        { "demo --seconds=0", "--seconds: '0' is not a number from 1 to 86400" },
+        { "demo now", "'now'" },
+    };
+
+    [Theory]
+    [MemberData(nameof(UsageErrors))]
+    public void A_wrong_command_line_is_one_line_that_names_the_option_and_exit_code_2(string line, string expected)
+    {
+        (int code, string output, string error) = Run(line);
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Empty(output);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+        Assert.Equal(1, error.Count(character => character == '\n'));
+        Assert.StartsWith("paravane", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bench blk")]
+    [InlineData("bench net")]
+    public void A_missing_socket_is_one_line_and_exit_code_1(string verb)
+    {
+        (int code, string output, string error) = Run($"{verb} {Socket}");
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Empty(output);
+        Assert.Equal($"paravane {verb}: no socket at '/nonexistent/paravane.sock': start the back-end first, with --socket-path=/nonexistent/paravane.sock\n", error);
+    }
+
+    [Fact]
+    public void A_socket_that_nobody_listens_on_is_exit_code_1()
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"pv-{Guid.NewGuid():N}.sock");
+        try
+        {
+            using (var listener = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0))
+            {
+                listener.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+            }
+
+            File.Exists(path);
+            (int code, _, string error) = Run($"bench blk --socket-path={path}");
+            Assert.Equal(ExitCode.Failed, code);
+            Assert.StartsWith("paravane bench blk: no", error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void A_socket_path_that_is_too_long_is_exit_code_1()
+    {
+        (int code, _, string error) = Run($"bench blk --socket-path=/{new string('x', 120)}");
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains("at most 107", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--help", "bench")]
+    [InlineData("bench blk --help", "--block-size")]
+    [InlineData("bench net --help", "--frame-size")]
+    [InlineData("demo --help", "--seconds")]
+    [InlineData("--version", "0.")]
+    public void Help_and_version_go_to_standard_output_with_exit_code_0(string line, string expected)
+    {
+        (int code, string output, string error) = Run(line);
+        Assert.Equal(ExitCode.Success, code);
+        Assert.Contains(expected, output, StringComparison.Ordinal);
+        Assert.Empty(error);
+    }
+
+    private static (int Code, string Output, string Error) Run(string line)
+    {
+        TextWriter output = Console.Out, error = Console.Error;
+        using var capturedOutput = new StringWriter();
+        using var capturedError = new StringWriter();
+        Console.SetOut(capturedOutput);
+        Console.SetError(capturedError);
+        try
+        {
+            int code = Program.Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+            return (code, capturedOutput.ToString(), capturedError.ToString());
+        }
+        finally
+        {
+            Console.SetOut(output);
+            Console.SetError(error);
+        }
+    }
+}
