@@ -131,6 +131,10 @@ internal sealed partial class QueueWorker : IDisposable
         if (Volatile.Read(ref _hasMail) || _orders.Count != 0)
         {
             CarryOutOrders();
+            if (_exit)
+            {
+                return;
+            }
         }
 
         if (RunTurn())
@@ -159,7 +163,8 @@ internal sealed partial class QueueWorker : IDisposable
             return;
         }
 
-        if (TryArmAll())
+        // A drain that the last turn ended must not wait for the next kick.
+        if (TryArmAll() && (_orders.Count == 0 || !CarryOutOrders()))
         {
             Sleep();
         }
@@ -172,7 +177,9 @@ internal sealed partial class QueueWorker : IDisposable
 
     private ReadOnlySpan<WorkerQueue> Queues => _queues.AsSpan(0, _count);
 
-    private void CarryOutOrders()
+    /// <summary>Takes mail in and tries each order once.</summary>
+    /// <returns>True when one was done.</returns>
+    private bool CarryOutOrders()
     {
         Volatile.Write(ref _hasMail, false);
         Interlocked.MemoryBarrier(); // The store above before the queue is read: an order left in between raises the flag again.
@@ -199,6 +206,8 @@ internal sealed partial class QueueWorker : IDisposable
         {
             _session.Notify();
         }
+
+        return done;
     }
 
     private bool RunTurn()

@@ -17,6 +17,6 @@ internal static partial class Native
     public static unsafe partial int FileSystemStatus(int fd, long* buffer);
 
     /// <summary><c>prctl(2)</c>.</summary>
-    [LibraryImport("libc", EntryPoint = "prctl")]
+    [LibraryImport("libc", EntryPoint = "prctl", SetLastError = true)]
     public static partial int ProcessControl(int option, nuint a, nuint b, nuint c, nuint d);
 }
