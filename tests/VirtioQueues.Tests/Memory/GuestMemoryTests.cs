@@ -171,6 +171,19 @@ public sealed class GuestMemoryTests
     }
 
     [Fact]
+    public unsafe void A8_guest_memory_stays_out_of_core_dumps()
+    {
+        using MemFd file = MemFd.Create("regions", 4 * Page);
+        GuestRegion region = Map(file, 0, 0, 4 * Page);
+        string[] maps = File.ReadAllLines("/proc/self/smaps");
+        int at = Array.FindIndex(maps, line => line.StartsWith($"{(nint)region.Host:x}-", StringComparison.Ordinal));
+        Assert.True(at >= 0, "the region is mapped");
+        string flags = maps.Skip(at).First(line => line.StartsWith("VmFlags:", StringComparison.Ordinal));
+        Assert.Contains("dd", flags.Split(' ')); // MADV_DONTDUMP
+        region.Discard();
+    }
+
+    [Fact]
     public void A_region_may_begin_inside_a_page_of_its_file()
     {
         using MemFd file = MemFd.Create("regions", 4 * Page);
