@@ -160,15 +160,15 @@ internal sealed class LoadRun
         while (!Stop.IsCancellationRequested && !_threads.Any(thread => thread.HasEnded))
         {
             TimeSpan elapsed = Stopwatch.GetElapsedTime(start);
-            if (elapsed >= time)
-            {
-                return;
-            }
-
             if (progress is not null && elapsed >= nextReport)
             {
                 progress(elapsed);
                 nextReport += TimeSpan.FromSeconds(1);
+            }
+
+            if (elapsed >= time)
+            {
+                return;
             }
 
             TimeSpan left = time - elapsed;

@@ -8,7 +8,7 @@ namespace Paravane.Hypervisor.Demo;
 /// <summary>One back-end of the demo: a process of its own and the connection to it.</summary>
 internal sealed class DemoBackEnd : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     private DemoBackEnd(ChildProcess process, VhostUserFrontend frontend)
     {
@@ -59,7 +59,9 @@ internal sealed class DemoBackEnd : IDisposable
     public void Stop()
     {
         Frontend.Dispose();
-        if (!Process.WaitForEnd(TimeSpan.Zero))
+
+        // A back-end on an inherited connection ends with it; one that does not is told to.
+        if (!Process.WaitForEnd(s_patience))
         {
             Process.Stop(s_patience);
         }

@@ -5,7 +5,7 @@ using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Demo;
 
-/// <summary>The temporary disk image of the demo. Gone when disposed.</summary>
+/// <summary>The temporary disk image of the demo.</summary>
 internal sealed class DemoImage : IDisposable
 {
     private DemoImage(string path, SafeFileHandle handle)
@@ -51,10 +51,13 @@ internal sealed class DemoImage : IDisposable
         }
     }
 
+    /// <summary>Takes the name away once the device has it open, so that nothing stays behind however this process ends.</summary>
+    public void Unname() => File.Delete(Path);
+
     /// <inheritdoc/>
     public void Dispose()
     {
         Handle.Dispose();
-        File.Delete(Path);
+        Unname();
     }
 }

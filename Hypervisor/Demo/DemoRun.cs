@@ -28,6 +28,7 @@ internal sealed class DemoRun(int seconds, CancellationToken stop)
     {
         using DemoImage image = DemoImage.Create(ImageBytes);
         using DemoBackEnd disk = DemoBackEnd.Start("paravane-blk", $"--blk-file={image.Path}", "--num-queues=2");
+        image.Unname();
         using DemoBackEnd net = DemoBackEnd.Start("paravane-net", "--net=loop", "--queue-pairs=1");
         Console.Out.WriteLine($"A disk in process {disk.Process.Pid} (paravane-blk) and a looping network device in process {net.Process.Pid} (paravane-net),");
         Console.Out.WriteLine($"driven from process {Environment.ProcessId} through shared memory for {seconds} s. Every block and every frame is checked.");

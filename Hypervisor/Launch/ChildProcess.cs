@@ -111,9 +111,14 @@ internal sealed unsafe class ChildProcess : IDisposable
     /// <summary>Exit code, or null while it runs or after a signal ended it.</summary>
     public int? ExitCode => _status is int status && (status & 0x7f) == 0 ? (status >> 8) & 0xff : null;
 
-    /// <summary>How it ended, with the last line it wrote.</summary>
+    /// <summary>How it ended, with the last line it wrote; who was killed or told to end had nothing to say about it.</summary>
     public string DescribeEnd()
     {
+        if (_status is int end && (end & 0x7f) is Killed or Terminate)
+        {
+            return $"{Name} was ended by signal {end & 0x7f}";
+        }
+
         string how = _status switch
         {
             null => "is running",
@@ -237,7 +242,8 @@ internal sealed unsafe class ChildProcess : IDisposable
         {
             var file = new FileDescriptor(FileDescriptor.Check((int)Spawn.Syscall(number, (long)name, CloseOnExec), "memfd_create"));
 
-            // Both streams share one offset, so that they append in order.
+            // Whoever writes, by whatever call, appends: a program may keep an offset of its own for what looks like a file.
+            FileDescriptor.Check(LibC.fcntl(file.Number, LibC.F_SETFL, LibC.O_APPEND | LibC.O_RDWR), "fcntl");
             return file;
         }
     }
