@@ -31,8 +31,10 @@ public abstract class DriverRingTests<TRing, TDriver>
             Assert.False(rig.Send(0));
             Assert.False(rig.Driver.TryAdd([rig.Buffer(), rig.Buffer()], 1, 0, indirect: true));
             rig.Driver.Publish();
-            for (int served = 0; served < size; served += rig.Serve())
+            for (int served = 0, now; served < size; served += now)
             {
+                now = rig.Serve();
+                Assert.NotEqual(0, now);
             }
 
             for (int i = 0; i < size; i++)

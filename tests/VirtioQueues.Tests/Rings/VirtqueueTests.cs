@@ -23,8 +23,9 @@ public abstract class VirtqueueTests<TRing, TDriver>
         using var rig = new RingRig<TRing, TDriver>(256);
         var random = new Random(1);
         int sent = 0, seen = 0;
-        while (seen < 20_000)
+        for (int turn = 0; seen < 20_000; turn++)
         {
+            Assert.True(turn < 20_000, "progress");
             for (int i = random.Next(80); i > 0 && rig.Send(0, (uint)(sent % 1000) + 1); i--)
             {
                 sent++;
@@ -105,8 +106,9 @@ public abstract class VirtqueueTests<TRing, TDriver>
         var random = new Random(15);
         using var rig = new RingRig<TRing, TDriver>(16);
         int sent = 0, received = 0;
-        while (received < 2_000)
+        for (int turn = 0; received < 2_000; turn++)
         {
+            Assert.True(turn < 20_000, "progress");
             while (sent - received < 9 && rig.Driver.TryAdd([rig.Buffer((uint)(sent % 100) + 1), rig.Buffer(200)], 1, (ushort)sent))
             {
                 sent++;
