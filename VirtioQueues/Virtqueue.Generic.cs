@@ -28,6 +28,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     private readonly ChainSlot* _slots;
     private readonly ushort* _free;
     private readonly ushort* _window;
+    private readonly int _size;
     private TRing _ring;
     private ChainWalker _walker;
     private int _freeCount;
@@ -57,6 +58,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             _free[i] = (ushort)(config.Size - 1 - i); // last in, first out: the slots in use stay in the cache
         }
 
+        _size = config.Size;
         _freeCount = config.Size;
         _walker = new ChainWalker(config, memory);
         _ring = TRing.Open(config);
@@ -278,7 +280,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     private ChainSlot* SlotOf(ChainToken token)
     {
         ChainSlot* slot = _slots + token.Slot;
-        if (token.Slot >= Config.Size || slot->Taken == 0)
+        if (token.Slot >= _size || slot->Taken == 0)
         {
             ThrowToken(token);
         }
@@ -307,7 +309,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         {
             ushort index = _free[_freeCount - 1];
             ChainSlot* slot = _slots + index;
-            ChainSlot.Reset(slot);
+            ChainSlot.Open(slot);
             if (!_ring.TryTake(ref _walker, slot, ref fault))
             {
                 slot->Taken = 0;

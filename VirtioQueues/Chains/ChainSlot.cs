@@ -40,6 +40,26 @@ internal unsafe struct ChainSlot
 
     private fixed ulong _inline[InlineBuffers * 2];
 
+    /// <summary>Takes the slot into use, before anything else is stored in it.</summary>
+    public static void Open(ChainSlot* slot)
+    {
+        slot->Chunk = -1;
+        slot->Taken = 1;
+    }
+
+    /// <summary>Makes the slot a chain of one buffer, by stores alone: adding to what <see cref="Reset"/> just stored would wait for those stores.</summary>
+    public static void SetOnly(ChainSlot* slot, byte* host, uint lengthBytes, bool writable)
+    {
+        var buffer = (GuestBuffer*)slot->_inline;
+        buffer->Host = host;
+        buffer->LengthBytes = lengthBytes;
+        slot->Buffers = buffer;
+        slot->ReadableBytes = writable ? 0 : lengthBytes;
+        slot->WritableBytes = writable ? lengthBytes : 0;
+        slot->ReadableCount = (ushort)(writable ? 0 : 1);
+        slot->WritableCount = (ushort)(writable ? 1 : 0);
+    }
+
     /// <summary>Makes the slot an empty chain.</summary>
     public static void Reset(ChainSlot* slot)
     {
@@ -48,7 +68,5 @@ internal unsafe struct ChainSlot
         slot->WritableBytes = 0;
         slot->ReadableCount = 0;
         slot->WritableCount = 0;
-        slot->Chunk = -1;
-        slot->Taken = 1;
     }
 }

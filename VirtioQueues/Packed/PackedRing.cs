@@ -96,12 +96,13 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
         int descriptors = 1;
         ushort id = word.PackedId;
-        fault = (flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) == 0
-            ? walker.Add(slot, word.Addr, word.Len, flags)
-            : Walk(ref walker, slot, word, out descriptors, out id);
-        if (fault != ChainFault.None)
+        if ((flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || !walker.TrySetOnly(slot, word.Addr, word.Len, flags))
         {
-            return false;
+            (descriptors, id) = Walk(ref walker, slot, word, ref fault);
+            if (fault != ChainFault.None)
+            {
+                return false;
+            }
         }
 
         if (_inFlight.Contains(id))
@@ -263,6 +264,13 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
     /// <summary>Follows a list of several descriptors or an indirect table. The first was published last, so the rest is complete.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
+    private readonly (int Descriptors, ushort Id) Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, ref ChainFault fault)
+    {
+        ChainSlot.Reset(slot);
+        fault = Walk(ref walker, slot, word, out int descriptors, out ushort id);
+        return (descriptors, id);
+    }
+
     private readonly ChainFault Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, out int descriptors, out ushort id)
     {
         descriptors = 1;

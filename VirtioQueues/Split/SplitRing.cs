@@ -131,12 +131,13 @@ public unsafe struct SplitRing : IRing<SplitRing>
 
         DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + head);
         int descriptors = 1;
-        fault = (word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) == 0
-            ? walker.Add(slot, word.Addr, word.Len, word.SplitFlags)
-            : Walk(ref walker, slot, word, out descriptors);
-        if (fault != ChainFault.None)
+        if ((word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || !walker.TrySetOnly(slot, word.Addr, word.Len, word.SplitFlags))
         {
-            return false;
+            descriptors = Walk(ref walker, slot, word, ref fault);
+            if (fault != ChainFault.None)
+            {
+                return false;
+            }
         }
 
         if (_descriptorsInFlight + descriptors > _size)
@@ -241,6 +242,13 @@ public unsafe struct SplitRing : IRing<SplitRing>
 
     /// <summary>Follows a chain of several descriptors or with an indirect table. Bounded by the queue size, so a loop ends as «too long».</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
+    private readonly int Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, ref ChainFault fault)
+    {
+        ChainSlot.Reset(slot);
+        fault = Walk(ref walker, slot, word, out int descriptors);
+        return descriptors;
+    }
+
     private readonly ChainFault Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, out int descriptors)
     {
         descriptors = 1;
