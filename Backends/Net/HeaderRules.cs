@@ -9,6 +9,9 @@ internal readonly struct HeaderRules
 {
     private const GsoType BaseTypes = (GsoType)0x7f;
 
+    /// <summary>Flags by which a driver asks for something to be done to the frame.</summary>
+    private const NetHeaderFlags AskingFlags = NetHeaderFlags.NeedsCsum | NetHeaderFlags.UdpTunnelCsum;
+
     private readonly bool _checksum;
     private readonly bool _ecn;
     private readonly bool _tcpV4;
@@ -36,11 +39,21 @@ internal readonly struct HeaderRules
     public static int HeaderBytesOf(ulong features) =>
         (features & (VirtioFeatures.Version1 | NetFeatures.MrgRxBuf)) != 0 ? NetHeader.SizeBytes : NetHeader.LegacySizeBytes;
 
-    /// <summary>Takes the one snapshot of a frame's header and checks it. What comes out holds only what was negotiated and checked.</summary>
+    /// <summary>What nearly every frame is: complete as it stands and of a legal length. Reads the two bytes that decide on that, and nothing else.</summary>
+    /// <returns>False for all others, which <see cref="Read"/> looks at anew; nothing of this look counts then.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsPlain(BufferList chain, uint maxFrameBytes)
+    {
+        uint frameBytes = chain.LengthBytes - (uint)HeaderBytes; // wraps to a huge length when shorter
+        return frameBytes - FrameLimits.EthernetHeaderBytes <= maxFrameBytes - FrameLimits.EthernetHeaderBytes
+            && chain.TryRead(0, out ushort flagsAndType)
+            && (flagsAndType & (((uint)AskingFlags) | 0xff00)) == 0;
+    }
+
+    /// <summary>Takes a snapshot of a frame's header and checks it. What comes out holds only what was negotiated and checked.</summary>
     /// <param name="chain">Header and frame, cut anywhere.</param>
     /// <param name="maxFrameBytes">Longest frame that is not to be cut into packets.</param>
     /// <param name="header">For the receiver: one buffer, no unknown bits.</param>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Drop Read(BufferList chain, uint maxFrameBytes, out NetHeader header)
     {
         if (!TryRead(chain, out header))
@@ -49,7 +62,7 @@ internal readonly struct HeaderRules
         }
 
         uint frameBytes = chain.LengthBytes - (uint)HeaderBytes;
-        if ((header.Flags & (NetHeaderFlags.NeedsCsum | NetHeaderFlags.UdpTunnelCsum)) == 0 && header.GsoType == GsoType.None)
+        if ((header.Flags & AskingFlags) == 0 && header.GsoType == GsoType.None)
         {
             header = NetHeader.Plain;
             return CheckLength(frameBytes, maxFrameBytes);
@@ -58,7 +71,6 @@ internal readonly struct HeaderRules
         return CheckOffloads(ref header, frameBytes, maxFrameBytes);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Drop CheckLength(uint frameBytes, uint maxFrameBytes)
     {
         if (frameBytes < FrameLimits.EthernetHeaderBytes)
@@ -69,7 +81,6 @@ internal readonly struct HeaderRules
         return frameBytes > maxFrameBytes ? Drop.Oversize : Drop.None;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryRead(BufferList chain, out NetHeader header)
     {
         if (HeaderBytes == NetHeader.SizeBytes)
@@ -82,7 +93,6 @@ internal readonly struct HeaderRules
         return read;
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private Drop CheckOffloads(ref NetHeader header, uint frameBytes, uint maxFrameBytes)
     {
         bool segments = header.GsoType != GsoType.None;

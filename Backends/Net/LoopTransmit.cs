@@ -21,8 +21,7 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
     private readonly Virtqueue<TRing> _queue;
     private readonly QueuePair _pair;
     private readonly HeaderRules _rules;
-    private readonly NetHeader[] _headers = new NetHeader[Burst];
-    private readonly Drop[] _verdicts = new Drop[Burst];
+    private readonly bool[] _isPlain = new bool[Burst];
 
     public LoopTransmit(QueueConfig config, GuestMemory memory, QueuePair pair)
     {
@@ -73,10 +72,14 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
 
         target.Fill(frames);
         target.Prefetch(frames);
-        Inspect(frames);
+        uint maxFrameBytes = _pair.Link.MaxFrameBytes(_rules.LimitsToMtu);
+        for (int i = 0; i < frames; i++)
+        {
+            _isPlain[i] = _rules.IsPlain(_queue.Peek(i).Readable, maxFrameBytes);
+        }
 
         int moved = 0;
-        while (moved < frames && TryMove(receiver, moved))
+        while (moved < frames && (_isPlain[moved] ? TryMovePlain(receiver, moved) : TryMoveOther(receiver, moved, maxFrameBytes)))
         {
             moved++;
         }
@@ -89,52 +92,50 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
         return moved != 0;
     }
 
-    private void Inspect(int frames)
-    {
-        uint maxFrameBytes = _pair.Link.MaxFrameBytes(_rules.LimitsToMtu);
-        for (int i = 0; i < frames; i++)
-        {
-            _verdicts[i] = _rules.Read(_queue.Peek(i).Readable, maxFrameBytes, out _headers[i]);
-        }
-    }
-
     /// <returns>False when the frame has to wait for room.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryMove(LoopReceive<TRing> receiver, int index)
+    private bool TryMovePlain(LoopReceive<TRing> receiver, int index)
     {
         Chain chain = _queue.Peek(index);
-        if (_verdicts[index] != Drop.None)
-        {
-            _pair.Drops.Count(_verdicts[index]);
-            _queue.Complete(chain.Token, 0);
-            return true;
-        }
-
-        ReceiveWindow<TRing> target = receiver.Window;
         BufferList source = chain.Readable;
-        if (_headers[index].Flags != NetHeaderFlags.None || !target.TryNext(source.LengthBytes, out Chain room))
+        ReceiveWindow<TRing> target = receiver.Window;
+        if (!target.TryNext(source.LengthBytes, out Chain room))
         {
-            return TryMoveSlowly(receiver, index);
+            return TryMoveSlowly(receiver, chain, NetHeader.Plain);
         }
 
         // Header and first payload bytes back to back: stores to one line share its transfer.
         uint headerBytes = (uint)target.HeaderBytes;
         BufferList buffer = room.Writable;
-        target.WriteHeader(buffer, NetHeader.Plain);
+        target.WritePlainHeader(buffer);
         BufferList.Copy(source, headerBytes, buffer, headerBytes, source.LengthBytes - headerBytes);
         target.Complete(room, source.LengthBytes);
         _queue.Complete(chain.Token, 0);
         return true;
     }
 
-    /// <summary>Frames over several buffers, frames that offloads are due for, frames that nobody has room for.</summary>
+    /// <summary>Frames that ask for something, and those that are not to be delivered at all.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool TryMoveSlowly(LoopReceive<TRing> receiver, int index)
+    private bool TryMoveOther(LoopReceive<TRing> receiver, int index, uint maxFrameBytes)
     {
         Chain chain = _queue.Peek(index);
+        Drop drop = _rules.Read(chain.Readable, maxFrameBytes, out NetHeader header);
+        if (drop == Drop.None)
+        {
+            return TryMoveSlowly(receiver, chain, header);
+        }
+
+        _pair.Drops.Count(drop);
+        _queue.Complete(chain.Token, 0);
+        return true;
+    }
+
+    /// <summary>Frames over several buffers, frames that offloads are due for, frames that nobody has room for.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool TryMoveSlowly(LoopReceive<TRing> receiver, Chain chain, NetHeader header)
+    {
         BufferList source = chain.Readable;
-        ReceiveWindow<TRing> target = receiver.Window;
-        switch (target.Reserve(source.LengthBytes, out int chains))
+        switch (receiver.Window.Reserve(source.LengthBytes, out int chains))
         {
             case Room.Wait:
                 return false;
@@ -145,7 +146,7 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
 
             case Room.Ready:
             default:
-                Deliver(receiver, source, _headers[index], chains);
+                Deliver(receiver, source, header, chains);
                 break;
         }
 

@@ -159,11 +159,24 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     }
 
     /// <summary>Writes the header at the beginning of the next chain.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void WriteHeader(BufferList target, NetHeader header)
     {
         bool written = HeaderBytes == NetHeader.SizeBytes ? target.TryWrite(0, header) : target.TryWrite(0, new LegacyNetHeader(header));
         System.Diagnostics.Debug.Assert(written, "a chain that was reserved has room for a header");
+    }
+
+    /// <summary>As <see cref="WriteHeader"/>, for <see cref="NetHeader.Plain"/>: two stores of constants.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void WritePlainHeader(BufferList target)
+    {
+        if (HeaderBytes == NetHeader.SizeBytes)
+        {
+            target.TryWrite(0, PlainHeader.Value);
+        }
+        else
+        {
+            WriteHeader(target, NetHeader.Plain);
+        }
     }
 
     /// <summary>Completes the chains of a frame: all but the last are full.</summary>

@@ -54,7 +54,7 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
         if (_window.TryNext(_neededBytes, out Chain room))
         {
             BufferList target = room.Writable;
-            _window.WriteHeader(target, NetHeader.Plain);
+            _window.WritePlainHeader(target);
             target.CopyFrom(headerBytes, _frame.Bytes);
             _window.Complete(room, _neededBytes);
         }
