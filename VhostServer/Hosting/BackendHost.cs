@@ -22,7 +22,7 @@ internal static class BackendHost
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = s_stopLimit);
         using var provider = new StandardErrorLogger(SystemdHelpers.IsSystemdService());
         builder.Logging.SetMinimumLevel(level);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("Microsoft", LogLevel.None); // a failed start is told by its one line, not by the host's stack trace
         builder.Logging.AddProvider(provider);
         builder.Services.AddSingleton(services => services.GetRequiredService<ILoggerFactory>().CreateLogger(name));
         builder.Services.AddSingleton(services => new VhostUserServer(device, options, services.GetRequiredService<ILogger>()));

@@ -72,6 +72,11 @@ internal sealed partial class VhostSession
         var position = new QueueState(state.Num);
         if (position != vring.Base)
         {
+            if (position == StateOf(vring))
+            {
+                return; // where a ring that was told nothing has started
+            }
+
             RefuseWhileRunning(vring, "base");
             Change(vring, () => vring.Base = position);
         }

@@ -103,7 +103,7 @@ internal sealed unsafe class SessionWaiter : IDisposable
         // A negative descriptor is skipped by poll.
         pollfd* entries = stackalloc pollfd[3];
         entries[0] = new pollfd { fd = _wake.Number, events = (short)LibC.POLLIN };
-        entries[1] = new pollfd { fd = fd, events = interest };
+        entries[1] = new pollfd { fd = fd, events = (short)((ushort)interest | (ushort)LibC.POLLRDHUP) };
         entries[2] = new pollfd { fd = RefuseAt?.Number ?? -1, events = (short)LibC.POLLIN };
         int milliseconds = MillisecondsTo(deadline);
         int count = LibC.poll(entries, 3, milliseconds);
@@ -113,7 +113,9 @@ internal sealed unsafe class SessionWaiter : IDisposable
             return errno == Errno.EINTR ? WaitResult.Noticed : throw new LinuxException(errno, "poll");
         }
 
-        if (entries[2].revents != 0 && RefuseAt?.TryAccept() is { } stranger)
+        // When the peer has gone, the one who knocks is the next one, not a second one.
+        bool isPeerGone = (entries[1].revents & (short)LibC.POLLRDHUP) != 0 || (entries[1].revents & (short)LibC.POLLHUP) != 0;
+        if (entries[2].revents != 0 && !isPeerGone && RefuseAt?.TryAccept() is { } stranger)
         {
             stranger.Dispose();
             Refused?.Invoke();

@@ -1,0 +1,234 @@
+using System.Runtime.InteropServices;
+using Paravane.VhostServer.Protocol;
+using Paravane.VhostServer.Tests.Support;
+using Paravane.VirtioQueues.Linux;
+
+namespace Paravane.VhostServer.Tests.Session;
+
+public sealed class MemoryTests
+{
+    private static readonly MemoryRegion s_far = new(0x1_0000_0000, 1 << 20, 0x7100_0000_0000, 0);
+
+    public static TheoryData<ulong> Formats => VringTests.Formats;
+
+    [Fact]
+    public void A1_tables_that_overlap_overflow_or_do_not_match_their_descriptors_are_refused()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine).Start();
+        MemoryRegion good = Machine.Region;
+        Assert.False(Table(machine, [good, good]));
+        Assert.False(Table(machine, [good, new(good.GuestAddress + 4096, 4096, 0x100, 0)]));
+        Assert.False(Table(machine, [good, new(0x100, 4096, good.UserAddress + 4096, 0)]));
+        Assert.False(Table(machine, [new(good.GuestAddress, 0, good.UserAddress, 0)]));
+        Assert.False(Table(machine, [new(ulong.MaxValue - 4095, 8192, good.UserAddress, 0)]));
+        Assert.False(Table(machine, [new(good.GuestAddress, 8192, ulong.MaxValue - 4095, 0)]));
+        Assert.False(Table(machine, [new(good.GuestAddress, 4096, good.UserAddress, ulong.MaxValue)]));
+        Assert.False(Table(machine, [good], count: 0));
+        Assert.False(Table(machine, [good], count: 2));
+        Assert.False(Table(machine, [good], count: uint.MaxValue));
+        Assert.False(Table(machine, [good], descriptors: 0));
+        Assert.False(Table(machine, [good], descriptors: 2));
+        Assert.False(machine.AddRegion(good));
+        Assert.False(machine.RemoveRegion(s_far));
+        Assert.False(machine.RemoveRegion(new(good.GuestAddress, good.SizeBytes - 4096, good.UserAddress, 0)));
+        ring.Echo(5); // all of it changed nothing
+    }
+
+    [Fact]
+    public void A1_one_region_more_than_promised_is_refused()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        Assert.Equal(509UL, machine.Frontend.Ask(FrontendRequest.GetMaxMemSlots).Word);
+        for (uint i = 1; i < 509; i++)
+        {
+            Assert.True(machine.AddRegion(Slot(i)));
+        }
+
+        Assert.False(machine.AddRegion(Slot(509)));
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo();
+        Assert.True(machine.RemoveRegion(Slot(77)));
+        Assert.True(machine.AddRegion(Slot(509)));
+        ring.Echo();
+
+        static MemoryRegion Slot(uint i) => new(0x1_0000_0000 + (i * 0x1_0000UL), 4096, 0x7100_0000_0000 + (i * 0x1_0000UL), i * 4096);
+    }
+
+    [Fact]
+    public void A2_a_region_longer_than_its_file_is_refused()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        Assert.False(Table(machine, [new(0, Machine.SizeBytes + 1, 0, 0)]));
+        Assert.False(machine.AddRegion(new(s_far.GuestAddress, 4096, s_far.UserAddress, Machine.SizeBytes - 4095)));
+        Assert.True(machine.AddRegion(new(s_far.GuestAddress, 4096, s_far.UserAddress, Machine.SizeBytes - 4096)));
+        using var socket = new UnixSocketPair();
+        Assert.False(machine.AddRegion(new(0x2_0000_0000, 4096, 0x7200_0000_0000, 0), socket.First));
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A4_requests_in_flight_finish_on_the_old_table_and_the_answer_waits_for_them(ulong features)
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        device.IsHolding = true;
+        for (int i = 0; i < 4; i++)
+        {
+            ring.Offer();
+        }
+
+        // The same memory mapped anew: every request in flight lies in a mapping that goes away.
+        byte[] table = [.. Frontend.Bytes(new MemoryTableHeader(1)), .. Frontend.Bytes(Machine.Region)];
+        machine.Frontend.Send(FrontendRequest.SetMemTable, table, needReply: true, machine.Ram);
+        Thread.Sleep(50);
+        Assert.Equal(-Errno.EAGAIN, machine.Frontend.Socket.TryReceive(new byte[1], null, out _));
+        device.IsHolding = false;
+        Assert.Equal(0UL, machine.Frontend.Receive()!.Word);
+        for (int i = 0; i < 4; i++)
+        {
+            ring.Collect();
+        }
+
+        ring.Echo(10);
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A4_a_region_that_no_request_uses_comes_and_goes_without_waiting_for_anything(ulong features)
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        device.IsHolding = true;
+        ring.Offer();
+        for (int i = 0; i < 20; i++)
+        {
+            Assert.True(machine.AddRegion(s_far));
+            Assert.True(machine.RemoveRegion(s_far));
+        }
+
+        device.IsHolding = false;
+        ring.Collect();
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A4_old_tables_are_unmapped_when_the_answer_comes(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        int before = ProcessCounts.MappingsOf(Machine.MemoryName);
+        for (int i = 0; i < 50; i++)
+        {
+            ring.Offer();
+            Assert.True(Table(machine, [Machine.Region]));
+            ring.Collect();
+        }
+
+        Assert.True(machine.AddRegion(s_far));
+        Assert.Equal(before + 1, ProcessCounts.MappingsOf(Machine.MemoryName));
+        Assert.True(machine.RemoveRegion(s_far));
+        Assert.Equal(before, ProcessCounts.MappingsOf(Machine.MemoryName));
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A5_a_ring_whose_region_is_replaced_pauses_and_goes_on(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        for (int i = 0; i < 10; i++)
+        {
+            ring.Echo(3);
+            Assert.True(machine.RemoveRegion(Machine.Region));
+            ring.Offer();
+            ring.Kick.Signal();
+            Assert.True(machine.AddRegion(Machine.Region));
+            ring.Collect();
+        }
+
+        Assert.False(ring.Error.Drain());
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A5_a_ring_that_is_kicked_while_its_region_stays_away_breaks(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo(3);
+        Assert.True(machine.RemoveRegion(Machine.Region));
+        Thread.Sleep(150);
+        Assert.False(ring.Error.Drain()); // not kicked: only paused
+        ring.Offer(kick: false);
+        ring.Kick.Signal();
+        Wait.Until(ring.Error.Drain, "the error eventfd is signalled");
+        Assert.Equal(64UL, machine.Frontend.Ask(FrontendRequest.GetStatus).Word);
+        uint position = ring.Stop();
+        Assert.Equal(0UL, machine.Frontend.Ask(FrontendRequest.GetStatus).Word);
+        Assert.True(machine.AddRegion(Machine.Region));
+        ring.Start(position);
+        ring.Collect();
+        ring.Echo();
+    }
+
+    [Fact]
+    public void A8_guest_memory_is_kept_out_of_core_dumps_and_its_descriptor_is_closed()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        Assert.True(machine.Frontend.IsServed());
+        string[] maps = File.ReadAllLines("/proc/self/smaps");
+        int found = 0;
+        for (int i = 0; i < maps.Length; i++)
+        {
+            if (maps[i].Contains($"/memfd:{Machine.MemoryName}", StringComparison.Ordinal))
+            {
+                found++;
+                Assert.Contains(" dd", maps.Skip(i).First(line => line.StartsWith("VmFlags:", StringComparison.Ordinal)), StringComparison.Ordinal);
+            }
+        }
+
+        Assert.Equal(2, found); // the test's own mapping and the server's
+        Assert.Equal(1, Directory.GetFileSystemEntries("/proc/self/fd").Count(link => new FileInfo(link).LinkTarget?.Contains(Machine.MemoryName, StringComparison.Ordinal) == true));
+    }
+
+    [Fact]
+    public void M15_the_same_allocating_request_again_and_again_stays_flat()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine).Start();
+        using MemFd log = MemFd.Create("vhost-test-log", 1 << 16);
+        byte[] table = [.. Frontend.Bytes(new MemoryTableHeader(1)), .. Frontend.Bytes(Machine.Region)];
+        Round(20);
+        int descriptors = ProcessCounts.Descriptors, mappings = File.ReadLines("/proc/self/maps").Count();
+        Round(2000);
+        Assert.InRange(ProcessCounts.Descriptors, 0, descriptors);
+        Assert.InRange(File.ReadLines("/proc/self/maps").Count(), 0, mappings + 20);
+        ring.Echo();
+
+        void Round(int count)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                Assert.True(machine.Frontend.Try(FrontendRequest.SetMemTable, table, machine.Ram));
+                Assert.True(machine.Frontend.Try(FrontendRequest.SetVringNum, new VringState(1, 64)));
+                Assert.True(machine.Frontend.Try(FrontendRequest.SetVringErr, new VringDescriptor(1, true), ring.Error));
+                machine.Frontend.Send(FrontendRequest.SetLogBase, new LogArea(1 << 16, 0), false, log);
+                Assert.Equal(16, machine.Frontend.Receive()!.Payload.Length);
+            }
+        }
+    }
+
+    private static bool Table(Machine machine, MemoryRegion[] regions, uint? count = null, int? descriptors = null)
+    {
+        byte[] payload = [.. Frontend.Bytes(new MemoryTableHeader(count ?? (uint)regions.Length)), .. MemoryMarshal.AsBytes<MemoryRegion>(regions)];
+        return machine.Frontend.Try(FrontendRequest.SetMemTable, payload, [.. Enumerable.Repeat<FileDescriptor>(machine.Ram, descriptors ?? regions.Length)]);
+    }
+}
