@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Text;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
@@ -8,7 +7,7 @@ namespace Paravane.Hypervisor.Frontend;
 
 /// <summary>The front-end's end of a vhost-user socket: bytes and descriptors, each call bounded by a deadline.</summary>
 /// <remarks>One thread at a time. The descriptor is non-blocking; waiting is done by <c>poll</c>.</remarks>
-internal sealed unsafe partial class FrontendSocket : IDisposable
+internal sealed unsafe class FrontendSocket : IDisposable
 {
     /// <summary>Descriptors that one message may carry here; more are announced by the kernel as truncation and refused.</summary>
     private const int MaxDescriptors = 32;
@@ -184,7 +183,7 @@ internal sealed unsafe partial class FrontendSocket : IDisposable
         {
             long left = deadline - Stopwatch.GetTimestamp();
             int milliseconds = left <= 0 ? 0 : (int)Math.Min(int.MaxValue, ((left * 1000) / Stopwatch.Frequency) + 1);
-            int ready = Poll(entries, (nuint)count, milliseconds);
+            int ready = Polling.Wait(entries, (nuint)count, milliseconds);
             if (ready > 0)
             {
                 return true;
@@ -207,10 +206,6 @@ internal sealed unsafe partial class FrontendSocket : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _socket.Dispose();
-
-    /// <summary><c>poll(2)</c>: the binding's own does not keep errno, and a signal that interrupts it must be told from a failure.</summary>
-    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
-    private static partial int Poll(pollfd* entries, nuint count, int milliseconds);
 
     private static void TakeDescriptors(byte* control, uint controlBytes, List<FileDescriptor> descriptors)
     {

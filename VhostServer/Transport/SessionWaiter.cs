@@ -106,7 +106,7 @@ internal sealed unsafe class SessionWaiter : IDisposable
         entries[1] = new pollfd { fd = fd, events = (short)((ushort)interest | (ushort)LibC.POLLRDHUP) };
         entries[2] = new pollfd { fd = RefuseAt?.Number ?? -1, events = (short)LibC.POLLIN };
         int milliseconds = MillisecondsTo(deadline);
-        int count = LibC.poll(entries, 3, milliseconds);
+        int count = Polling.Wait(entries, 3, milliseconds);
         if (count < 0)
         {
             int errno = Errno.Last;
