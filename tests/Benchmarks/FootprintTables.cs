@@ -105,7 +105,7 @@ internal sealed class FootprintTables(Settings settings)
         string path = directory.File("sock");
         string[] arguments = [device, $"--socket-path={path}"];
         long start = Stopwatch.GetTimestamp();
-        using var process = Process.Start(program, arguments);
+        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         try
         {
             while (!Accepts(path))
