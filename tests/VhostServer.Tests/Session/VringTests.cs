@@ -183,9 +183,9 @@ public sealed class VringTests
 
         kickWrite.Dispose(); // the pipe is «readable» for ever now
         Thread.Sleep(20);
-        TimeSpan before = OddDescriptors.CpuTime();
+        TimeSpan before = WorkerThreads.CpuTime();
         Thread.Sleep(200);
-        Assert.True((OddDescriptors.CpuTime() - before).TotalMilliseconds < 120, "the worker spins on a pipe without a writer");
+        Assert.True((WorkerThreads.CpuTime() - before).TotalMilliseconds < 120, "the worker spins on a pipe without a writer");
         ring.ReplaceKick();
         ring.Echo();
         callRead.Dispose();
@@ -349,9 +349,9 @@ public sealed class VringTests
         using var machine = new Machine(server.Connect(), features);
         using TestRing ring = TestRing.Of(machine).Start(enable: false);
         ring.Offer();
-        TimeSpan before = OddDescriptors.CpuTime();
+        TimeSpan before = WorkerThreads.CpuTime();
         Thread.Sleep(150);
-        Assert.True((OddDescriptors.CpuTime() - before).TotalMilliseconds < 100, "the worker spins on a disabled ring");
+        Assert.True((WorkerThreads.CpuTime() - before).TotalMilliseconds < 100, "the worker spins on a disabled ring");
         Assert.False(ring.TryGet(out _, out _));
         ring.Enable(true);
         ring.Collect();

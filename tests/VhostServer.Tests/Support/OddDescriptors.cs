@@ -31,7 +31,6 @@ internal static unsafe class OddDescriptors
         }
     }
 
-    public static TimeSpan CpuTime() => Environment.CpuUsage.TotalTime;
 
     private static int Open(string path)
     {

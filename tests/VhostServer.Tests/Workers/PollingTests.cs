@@ -72,9 +72,9 @@ public sealed class PollingTests
         using TestRing ring = TestRing.Of(machine).Start();
         ring.Echo(50);
         Thread.Sleep(20);
-        TimeSpan before = OddDescriptors.CpuTime();
+        TimeSpan before = WorkerThreads.CpuTime();
         Thread.Sleep(400);
-        Assert.InRange((OddDescriptors.CpuTime() - before).TotalMilliseconds, 0, 40);
+        Assert.InRange((WorkerThreads.CpuTime() - before).TotalMilliseconds, 0, 40);
     }
 
     [Fact]
