@@ -120,6 +120,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
             chain.Writable.PrefetchLast();
         }
 
+        _store.Begin(count);
         _turnBytes = 0;
         int served = 0;
         while (served < count && _turnBytes < TurnBytes)

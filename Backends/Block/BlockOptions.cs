@@ -84,8 +84,16 @@ internal sealed class BlockOptions
         Description = "Bypass the page cache of the host (O_DIRECT). Only with --blk-file. Example: --direct=on",
     };
 
+    public Option<string> PinMemory { get; } = new("--pin-memory")
+    {
+        HelpName = "on|off",
+        DefaultValueFactory = _ => "off",
+        Description = "Register guest memory with io_uring once, in place of looking its pages up for each request. All of it stays resident, and the "
+            + "guest must not have a balloon, free page reporting or virtio-mem. Only with --blk-file. Example: --pin-memory=on",
+    };
+
     /// <summary>All of them, in the order of the help text.</summary>
-    public IReadOnlyList<Option> All => [File, Ram, Null, ReadOnly, Queues, QueueSize, Workers, Serial, LogicalBlock, Direct];
+    public IReadOnlyList<Option> All => [File, Ram, Null, ReadOnly, Queues, QueueSize, Workers, Serial, LogicalBlock, Direct, PinMemory];
 
     /// <summary>Checks the options and opens the disk.</summary>
     /// <exception cref="UsageException">An option is wrong, missing or contradicts another.</exception>
@@ -103,16 +111,19 @@ internal sealed class BlockOptions
 
         BlockDeviceOptions options = Check(values);
         bool direct = OneOf(values, Direct, "off", "on");
-        if (direct && file is null)
+        bool pin = OneOf(values, PinMemory, "off", "on");
+        if ((direct || pin) && file is null)
         {
-            throw new UsageException("--direct=on needs --blk-file: the other disks have no file to open");
+            throw new UsageException($"{(direct ? Direct : PinMemory).Name}=on needs --blk-file: the other disks have no file");
         }
 
-        Store store = file is not null ? FileStore.Open(file, options, direct, sentence => Console.Error.WriteLine($"{BlockProgram.Name}: {sentence}"))
+        Store store = file is not null ? FileStore.Open(file, options, new FileAccessMode(direct, pin), Warn)
             : ram is not null ? OpenRam(SizeOf(Ram, ram, options))
             : new NullStore(SizeOf(Null, none!, options));
         return new BlockDevice(store, options);
     }
+
+    private static void Warn(string sentence) => Console.Error.WriteLine($"{BlockProgram.Name}: {sentence}");
 
     private BlockDeviceOptions Check(BackendOptions values)
     {

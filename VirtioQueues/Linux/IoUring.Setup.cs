@@ -175,6 +175,7 @@ public sealed unsafe partial class IoUring
     {
         int wake = _wake.Number;
         Check((int)Native.Syscall(RegisterCall, Number, (nint)RegisterEventFd, (nint)(&wake), 1), "io_uring_register");
+        _isArmed = true;
         Disarm();
     }
 

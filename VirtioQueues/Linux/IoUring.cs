@@ -43,6 +43,7 @@ public sealed unsafe partial class IoUring : FileDescriptor
     private uint _head; // next completion
     private uint _headPublished;
     private int _arenaUsed;
+    private bool _isArmed;
 
     /// <summary>Operations queued or submitted and not reaped yet.</summary>
     public int InFlight { get; private set; }
@@ -128,7 +129,13 @@ public sealed unsafe partial class IoUring : FileDescriptor
     /// <returns>False when there is something to do already.</returns>
     public bool TryArm()
     {
-        _wake.Drain();
+        Disarm(); // a signal left from the last time would wake for nothing
+        if (InFlight == 0)
+        {
+            return true;
+        }
+
+        _isArmed = true;
         if (_cqFlags != null)
         {
             Volatile.Write(ref *_cqFlags, 0);
@@ -143,6 +150,12 @@ public sealed unsafe partial class IoUring : FileDescriptor
     /// <summary>After waking: no eventfd writes while completions are polled for.</summary>
     public void Disarm()
     {
+        if (!_isArmed)
+        {
+            return;
+        }
+
+        _isArmed = false;
         if (_cqFlags != null)
         {
             Volatile.Write(ref *_cqFlags, CqEventFdDisabled);

@@ -2,6 +2,7 @@ using CsCheck;
 using Paravane.Backends.Block.Spec;
 using Paravane.Backends.Block.Stores;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.Backends.Block.Tests;
 
@@ -15,9 +16,8 @@ public abstract class FileTests<TDriver>
     private static Store Open(TempImage image, Medium medium, BlockDeviceOptions? options = null) => FileStore.Open(
         image.Path,
         options ?? new BlockDeviceOptions(),
-        medium == Medium.Direct,
-        sentence => throw new Xunit.Sdk.XunitException(sentence),
-        medium != Medium.WithoutIoUring);
+        new FileAccessMode(medium is Medium.Direct or Medium.DirectPinned, medium is Medium.Pinned or Medium.DirectPinned, medium != Medium.WithoutIoUring),
+        sentence => throw new Xunit.Sdk.XunitException(sentence));
 
     private static TempImage NewImage(Medium medium, int lengthBytes = DiskBytes) => new(lengthBytes, medium == Medium.InMemory);
 
@@ -25,6 +25,8 @@ public abstract class FileTests<TDriver>
     [InlineData(Medium.Cached)]
     [InlineData(Medium.WithoutIoUring)]
     [InlineData(Medium.Direct)]
+    [InlineData(Medium.Pinned)]
+    [InlineData(Medium.DirectPinned)]
     [InlineData(Medium.InMemory)]
     public void Bytes_go_to_the_image_and_back(Medium medium)
     {
@@ -48,6 +50,8 @@ public abstract class FileTests<TDriver>
     [InlineData(Medium.Cached)]
     [InlineData(Medium.WithoutIoUring)]
     [InlineData(Medium.Direct)]
+    [InlineData(Medium.Pinned)]
+    [InlineData(Medium.DirectPinned)]
     [InlineData(Medium.InMemory)]
     public void Random_requests_agree_with_an_array_of_bytes(Medium medium)
     {
@@ -175,6 +179,31 @@ public abstract class FileTests<TDriver>
         long before = GC.GetAllocatedBytesForCurrentThread();
         rig.Run(2_000);
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    [Theory]
+    [InlineData(Medium.Cached)]
+    [InlineData(Medium.Direct)]
+    public void A3_pages_that_the_front_end_gave_back_are_read_as_zeroes_and_replaced_ones_are_used(Medium medium)
+    {
+        using TempImage image = NewImage(medium);
+        using var rig = new DiskRig<TDriver>(Open(image, medium));
+        for (int round = 0; round < 4; round++)
+        {
+            // The same guest pages each time, through the queue as well (more than what is tried at once).
+            ulong mark = rig.Ram.Mark();
+            GuestAddress at = rig.Ram.Allocate(65536, 4096);
+            rig.Ram.Rewind(mark);
+            byte[] data = [.. Enumerable.Repeat((byte)(round + 1), 4096)];
+            ushort[] cookies = [.. Enumerable.Range(0, 8).Select(i =>
+                rig.Send([.. DiskRig<TDriver>.Header(BlkRequestType.Out, (ulong)i * 8), .. data], 1, [16, 4096], alignment: 4096))];
+            Assert.All(cookies, cookie => Assert.Equal(BlkStatus.Ok, rig.Wait(cookie).Status));
+            cookies = [.. Enumerable.Range(0, 8).Select(i => rig.Send(DiskRig<TDriver>.Header(BlkRequestType.In, (ulong)i * 8), 4097, writeCuts: [4096, 1], alignment: 4096))];
+            Assert.All(cookies, cookie => Assert.Equal(data, rig.Wait(cookie).Data));
+            rig.Ram.Rewind(mark);
+            rig.Ram.GiveBack(at, 65536);
+            Assert.All(rig.Ram.Read(at, 65536), value => Assert.Equal(0, value));
+        }
     }
 
     [Fact]

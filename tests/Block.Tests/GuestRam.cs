@@ -8,12 +8,14 @@ internal sealed class GuestRam : IDisposable
 {
     public const ulong Base = 0x10_0000;
 
+    private readonly ImageFile _file;
     private ulong _next = Base;
 
     public GuestRam(ulong sizeBytes = 32 << 20)
     {
         SizeBytes = sizeBytes;
         using MemFd file = MemFd.Create("blk-test", sizeBytes);
+        _file = ImageFile.Open($"/proc/self/fd/{file.Number}", writable: true, direct: false);
         ulong half = sizeBytes / 2;
         Table = GuestMemory.Of(
         [
@@ -51,5 +53,12 @@ internal sealed class GuestRam : IDisposable
         return bytes;
     }
 
-    public void Dispose() => Table.Release();
+    /// <summary>Punches a hole, as a front-end does for a balloon: the kernel puts fresh pages there when they are touched again.</summary>
+    public void GiveBack(GuestAddress at, ulong bytes) => Assert.Equal(0, _file.Allocate(AllocateMode.PunchHole, at.Value - Base, bytes));
+
+    public void Dispose()
+    {
+        _file.Dispose();
+        Table.Release();
+    }
 }

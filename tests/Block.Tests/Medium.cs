@@ -15,6 +15,12 @@ public enum Medium
     /// <summary>A file past the page cache.</summary>
     Direct,
 
+    /// <summary>A file through the page cache, with guest memory registered.</summary>
+    Pinned,
+
+    /// <summary>A file past the page cache, with guest memory registered.</summary>
+    DirectPinned,
+
     /// <summary>A file on tmpfs.</summary>
     InMemory,
 }

@@ -18,6 +18,7 @@ public sealed class OptionTests
     [InlineData("--blk-ram=512 --logical-block-size=4096", "multiple of the block size")]
     [InlineData("--blk-null=1G --direct=on", "--direct=on needs --blk-file")]
     [InlineData("--blk-null=1G --direct=maybe", "--direct=maybe")]
+    [InlineData("--blk-ram=1G --pin-memory=on", "--pin-memory=on needs --blk-file")]
     [InlineData("--blk-null=1G --num-queues=0", "--num-queues=0")]
     [InlineData("--blk-null=1G --num-queues=257", "--num-queues=257")]
     [InlineData("--blk-null=1G --num-queues=x", "--num-queues=x")]
@@ -60,7 +61,7 @@ public sealed class OptionTests
         try
         {
             Fails(1, $"--blk-file={path}", "cannot be opened for reading and writing: Text file busy");
-            using Stores.Store store = Stores.FileStore.Open(path, new BlockDeviceOptions { ReadOnly = true }, direct: false, _ => { });
+            using Stores.Store store = Stores.FileStore.Open(path, new BlockDeviceOptions { ReadOnly = true }, default, _ => { });
             Assert.NotEqual(0u, store.LengthBytes);
         }
         finally

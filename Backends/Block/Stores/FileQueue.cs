@@ -16,6 +16,12 @@ namespace Paravane.Backends.Block.Stores;
 internal struct FileQueue<TImage> : IStoreQueue
     where TImage : struct, IImage
 {
+    /// <summary>
+    /// Requests of a turn up to which a call each, which must not wait, is quicker than one entry for all of them: 4 KiB from the page cache took
+    /// 0.8 µs against 1.1 µs one by one, and 1.9 µs against 1.1 µs at 32 a turn.
+    /// </summary>
+    private const int MaxTries = 2;
+
     /// <summary>Result of an operation that went to the kernel's queue.</summary>
     private const int Queued = int.MinValue;
 
@@ -26,7 +32,8 @@ internal struct FileQueue<TImage> : IStoreQueue
     private readonly BounceBuffers? _bounce;
     private readonly ushort[] _waiting; // slots that wait for a bounce buffer, first in first out
     private readonly bool _inline;
-    private readonly bool _tries;
+    private readonly bool _mayTry;
+    private bool _tries;
     private TImage _image;
     private int _waitingStart;
     private int _waitingCount;
@@ -40,7 +47,8 @@ internal struct FileQueue<TImage> : IStoreQueue
         _segments = new BlkSegment[queueSize * BlockLimits.MaxSegments];
         _inline = medium.IsInMemory || !image.CanQueue;
         bool direct = medium.PositionAlignmentBytes > 1;
-        _tries = !_inline && !direct;
+        _mayTry = !_inline && !direct;
+        _tries = false;
         _bounce = direct ? new BounceBuffers() : null;
         _waiting = new ushort[direct ? queueSize : 0];
         _waitingStart = 0;
@@ -52,6 +60,9 @@ internal struct FileQueue<TImage> : IStoreQueue
 
     /// <inheritdoc/>
     public int WakeDescriptor => _image.WakeDescriptor;
+
+    /// <inheritdoc/>
+    public void Begin(int requests) => _tries = _mayTry && requests <= MaxTries;
 
     /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)

@@ -11,18 +11,17 @@ internal static class FileStore
     /// <summary>Opens an image once for each queue and once for the session.</summary>
     /// <param name="path">Regular file or block device.</param>
     /// <param name="options">How the disk shows itself.</param>
-    /// <param name="direct">Bypass the page cache.</param>
+    /// <param name="mode">How to reach it.</param>
     /// <param name="warn">Hears one sentence when the kernel refuses io_uring.</param>
-    /// <param name="queue">False does without io_uring from the beginning.</param>
     /// <exception cref="StartException">It is missing, no file or device, of a wrong length, or may not be opened that way.</exception>
-    public static Store Open(string path, BlockDeviceOptions options, bool direct, Action<string> warn, bool queue = true)
+    public static Store Open(string path, BlockDeviceOptions options, FileAccessMode mode, Action<string> warn)
     {
         var files = new List<ImageFile>();
         try
         {
             for (int i = 0; i <= options.QueueCount; i++)
             {
-                files.Add(OpenChecked(path, options, direct));
+                files.Add(OpenChecked(path, options, mode.Direct));
             }
         }
         catch
@@ -36,11 +35,11 @@ internal static class FileStore
         {
             LengthBytes = session.LengthBytes,
             PhysicalBlockBytes = session.PhysicalBlockBytes,
-            IsInMemory = session.Status.IsInMemory && !direct,
+            IsInMemory = session.Status.IsInMemory && !mode.Direct,
             MemoryAlignmentBytes = session.MemoryAlignmentBytes,
             PositionAlignmentBytes = session.PositionAlignmentBytes,
         };
-        bool waits = queue && !medium.IsInMemory;
+        bool waits = mode.Queue && !medium.IsInMemory;
         if (waits && IoUring.FindObstacle(session) is { } obstacle)
         {
             warn($"--blk-file={path}: no io_uring ({obstacle}), so requests are carried out one after the other");
@@ -48,14 +47,14 @@ internal static class FileStore
         }
 
         return new FileStore<KernelImage>(
-            medium, (config, memory) => OpenQueue(files[config.Index], config, memory, waits, direct), session.DataSync, () => files.ForEach(file => file.Dispose()));
+            medium, (config, memory) => OpenQueue(files[config.Index], config, memory, waits, mode.Pin), session.DataSync, () => files.ForEach(file => file.Dispose()));
     }
 
-    private static KernelImage OpenQueue(ImageFile file, QueueConfig config, GuestMemory memory, bool waits, bool direct)
+    private static KernelImage OpenQueue(ImageFile file, QueueConfig config, GuestMemory memory, bool waits, bool pins)
     {
         // A ring that could be had at the start and cannot now (descriptors, locked memory) costs speed, not service.
         IoUring? ring = waits ? IoUring.TryOpen(file, config.Size, out _) : null;
-        var image = new KernelImage(file, ring, direct);
+        var image = new KernelImage(file, ring, pins);
         image.OnMemoryChanged(memory);
         return image;
     }

@@ -16,6 +16,9 @@ internal interface IStoreQueue : IDisposable
     /// <summary>A descriptor that becomes readable when <see cref="TryReap"/> has something, once armed; or −1.</summary>
     int WakeDescriptor { get; }
 
+    /// <summary>A turn of <paramref name="requests"/> new requests begins.</summary>
+    void Begin(int requests);
+
     /// <summary>Reads into the first <paramref name="lengthBytes"/> bytes of <paramref name="target"/>.</summary>
     /// <remarks><paramref name="writtenBytes"/>: bytes really written from the beginning of <paramref name="target"/> on; meaningless while pending.</remarks>
     BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes);

@@ -7,11 +7,11 @@ namespace Paravane.Backends.Block.Stores;
 /// <summary>An image as one queue uses it: system calls at once, and a ring for what may wait.</summary>
 /// <param name="file">Owned by the store.</param>
 /// <param name="ring">Owned by this; null where the kernel refuses io_uring or nothing ever waits.</param>
-/// <param name="registers">
-/// Guest memory is registered with the ring. Only direct I/O gains by it (its pages are pinned either way, and once is cheaper); for the page
-/// cache it would make the whole guest resident to save nothing.
+/// <param name="pins">
+/// Guest memory is registered with the ring: quicker, but the kernel goes on using the pages it found, also when the front-end gives them back
+/// and gets others in their place (balloon, free page reporting, virtio-mem). So only the user can decide it.
 /// </param>
-internal readonly struct KernelImage(ImageFile file, IoUring? ring, bool registers) : IImage
+internal readonly struct KernelImage(ImageFile file, IoUring? ring, bool pins) : IImage
 {
     /// <inheritdoc/>
     public bool CanQueue => ring is not null;
@@ -75,7 +75,7 @@ internal readonly struct KernelImage(ImageFile file, IoUring? ring, bool registe
     /// <inheritdoc/>
     public void OnMemoryChanged(GuestMemory memory)
     {
-        if (registers)
+        if (pins)
         {
             ring?.RegisterMemory(memory);
         }

@@ -14,6 +14,11 @@ internal readonly struct NullQueue : IStoreQueue
     public int WakeDescriptor => -1;
 
     /// <inheritdoc/>
+    public void Begin(int requests)
+    {
+    }
+
+    /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)
     {
         writtenBytes = 0;

@@ -15,6 +15,11 @@ internal readonly struct RamQueue(SparseMemory memory) : IStoreQueue
     public int WakeDescriptor => -1;
 
     /// <inheritdoc/>
+    public void Begin(int requests)
+    {
+    }
+
+    /// <inheritdoc/>
     public BlkStatus Read(ushort slot, BufferList target, uint lengthBytes, ulong position, out uint writtenBytes)
     {
         memory.Read(position, target, 0, lengthBytes);
