@@ -40,7 +40,12 @@ public abstract class NetGuest : IDisposable
             foreach (string nic in s_nics)
             {
                 string link = Find(nic);
-                Guest.Run($"ip address add {GuestAddress(nic)}/24 dev {link}; ip -6 address add {GuestAddress6(nic)}/64 dev {link} nodad; ip link set {link} up");
+                Guest.Run($"""
+                    echo 0 > /proc/sys/net/ipv6/conf/{link}/accept_dad
+                    ip address add {GuestAddress(nic)}/24 dev {link}
+                    ip -6 address add {GuestAddress6(nic)}/64 dev {link}
+                    ip link set {link} up
+                    """);
             }
 
             Guest.Run($"mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=1M count={FileBytes >> 20} 2>/dev/null; httpd -p 8000 -h /tmp/www");
