@@ -209,9 +209,6 @@ internal sealed unsafe class BlockLoad<TRing> : IBlockLoad
         return null;
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => Disarm();
-
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool RunIdle()
     {

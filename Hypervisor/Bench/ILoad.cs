@@ -5,7 +5,7 @@ namespace Paravane.Hypervisor.Bench;
 /// All members but <see cref="Counters"/> belong to the load's thread. A load goes through prepare, run, drain and (with verification) check;
 /// a turn never waits.
 /// </remarks>
-internal interface ILoad : IDisposable
+internal interface ILoad
 {
     /// <summary>What it counted; read from other threads.</summary>
     LoadCounters Counters { get; }

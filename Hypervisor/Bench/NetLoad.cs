@@ -146,9 +146,6 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => Disarm();
-
     private void Prime()
     {
         _primed = true;

@@ -185,7 +185,6 @@ public sealed class BlockLoadTests
 
         public void Dispose()
         {
-            Load.Dispose();
             _disk.Dispose();
             _queue.Dispose();
             _ram.Dispose();

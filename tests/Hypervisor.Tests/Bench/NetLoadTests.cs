@@ -156,7 +156,6 @@ public sealed class NetLoadTests
 
         public void Dispose()
         {
-            Load.Dispose();
             _loop.Dispose();
             _receive.Dispose();
             _transmit.Dispose();
