@@ -180,7 +180,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     public override bool TryArm()
     {
         // Without room the queue waits for its own completions, whatever the driver offers.
-        if (!_attached || FetchPaused || Fault != ChainFault.None || !_walker.HasRoom)
+        if (!_attached || FetchPaused || IsStalled || Fault != ChainFault.None || !_walker.HasRoom)
         {
             return true;
         }
@@ -323,7 +323,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
 
         if (fault != ChainFault.None)
         {
-            Break(fault);
+            Fail(fault);
         }
     }
 

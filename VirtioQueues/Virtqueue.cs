@@ -34,6 +34,23 @@ public abstract class Virtqueue : IDisposable
     /// <summary>While true nothing more is taken; what was taken goes on.</summary>
     public bool FetchPaused { get; set; }
 
+    /// <summary>
+    /// While true, a chain that points outside guest memory waits rather than breaks the queue: its region may be on the way, since front-ends replace
+    /// a region by removing and adding it. Setting it to false has the chain looked at again.
+    /// </summary>
+    public bool WaitsForMemory
+    {
+        get;
+        set
+        {
+            field = value;
+            IsStalled &= value;
+        }
+    }
+
+    /// <summary>True while the next chain waits for memory.</summary>
+    public bool IsStalled { get; private set; }
+
     /// <summary>False while guest memory that holds the ring is missing: nothing may be taken, completed or armed.</summary>
     public bool IsAttached => _attached;
 
@@ -84,6 +101,7 @@ public abstract class Virtqueue : IDisposable
         GuestMemory old = _memory;
         _memory = memory.Acquire();
         Config = config;
+        IsStalled = false;
         _attached = Attach(memory);
         old.Release();
         return _attached;
@@ -118,6 +136,19 @@ public abstract class Virtqueue : IDisposable
         if (Fault == ChainFault.None)
         {
             Fault = fault;
+        }
+    }
+
+    /// <summary>A chain broke a rule: latched, unless its memory may still come.</summary>
+    private protected void Fail(ChainFault fault)
+    {
+        if (WaitsForMemory && (fault is ChainFault.BufferUnmapped or ChainFault.IndirectUnmapped))
+        {
+            IsStalled = true;
+        }
+        else
+        {
+            Break(fault);
         }
     }
 

@@ -24,14 +24,30 @@ internal static class BackendHost
         builder.Logging.SetMinimumLevel(level);
         builder.Logging.AddFilter("Microsoft", LogLevel.None); // a failed start is told by its one line, not by the host's stack trace
         builder.Logging.AddProvider(provider);
-        builder.Services.AddSingleton(services => services.GetRequiredService<ILoggerFactory>().CreateLogger(name));
-        builder.Services.AddSingleton(services => new VhostUserServer(device, options, services.GetRequiredService<ILogger>()));
-        builder.Services.AddSingleton(services => new VhostServerService(
-            services.GetRequiredService<VhostUserServer>(), Describe(options), services.GetRequiredService<IHostApplicationLifetime>(), services.GetRequiredService<ILogger>()));
+        VhostUserServer? server = null;
+        builder.Services.AddSingleton(services =>
+        {
+            ILogger log = services.GetRequiredService<ILoggerFactory>().CreateLogger(name);
+            server = new VhostUserServer(device, options, log);
+            return new VhostServerService(server, Describe(options), services.GetRequiredService<IHostApplicationLifetime>(), log);
+        });
         builder.Services.AddHostedService(services => services.GetRequiredService<VhostServerService>());
         using IHost host = builder.Build();
         VhostServerService service = host.Services.GetRequiredService<VhostServerService>();
-        host.Run();
+        try
+        {
+            host.Run();
+        }
+        catch (OperationCanceledException)
+        {
+            // The limit passed: what follows is the same as after an orderly stop, but for what still runs.
+        }
+
+        if (!server!.Completion.IsCompleted)
+        {
+            Environment.Exit(0); // I/O hangs in the kernel, which alone may end it; nothing it uses is freed before
+        }
+
         return service.HasFailed ? 1 : 0;
     }
 

@@ -3,7 +3,6 @@ using System.Reflection;
 using System.Text;
 using System.Text.Json;
 using Paravane.VirtioQueues;
-using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.VhostServer.Hosting;
@@ -47,7 +46,7 @@ public sealed class BackendProgram
         {
             return Say(failure.Message, Misused);
         }
-        catch (Exception failure) when (failure is StartException or LinuxException or GuestMemoryException)
+        catch (Exception failure) when (failure is StartException or IOException or UnauthorizedAccessException or GuestMemoryException)
         {
             return Say(failure.Message, Failed);
         }
@@ -110,8 +109,9 @@ public sealed class BackendProgram
 
         VhostServerOptions options = ServerOptions(result, common);
         IVirtioDevice device = CreateDevice(new BackendOptions(result));
-        using var disposable = device as IDisposable;
-        return BackendHost.Run(Name, device, options, result.GetValue(common.Level));
+        int exitCode = BackendHost.Run(Name, device, options, result.GetValue(common.Level));
+        (device as IDisposable)?.Dispose();
+        return exitCode;
     }
 
     private static VhostServerOptions ServerOptions(ParseResult result, CommonOptions common)

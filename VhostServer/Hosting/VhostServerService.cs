@@ -4,7 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace Paravane.VhostServer.Hosting;
 
 /// <summary>A <see cref="VhostUserServer"/> under the Generic Host: it starts with the host, stops with it, and ends it when there is nothing left to serve.</summary>
-/// <param name="server">Made by the caller, disposed here.</param>
+/// <remarks>The container does not own the server: disposing waits for I/O in flight, and the end of the process need not.</remarks>
+/// <param name="server">Stopped here.</param>
 /// <param name="endpoint">What the log line says about where it serves.</param>
 /// <param name="lifetime">The host's.</param>
 /// <param name="log">Where to log.</param>

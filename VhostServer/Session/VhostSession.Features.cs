@@ -54,6 +54,11 @@ internal sealed partial class VhostSession
             }
         }
 
+        if ((features & changed & VirtioFeatures.LogAll) != 0 && _frontendLog is null)
+        {
+            _privateLog ??= NewPrivateLog(_memory); // the last thing that may be refused
+        }
+
         _features = features;
         _hasFeatures = true;
         if ((changed & ~VirtioFeatures.LogAll) != 0)

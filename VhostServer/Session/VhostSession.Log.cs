@@ -62,11 +62,6 @@ internal sealed partial class VhostSession
     /// <summary>Has all rings log to where the features and areas of now say, and cleans up what is not used any more.</summary>
     private void ApplyLog()
     {
-        if (IsLogging && _frontendLog is null && _privateLog is null)
-        {
-            _privateLog = NewPrivateLog(_memory);
-        }
-
         SwitchLog();
         if (_privateLog is not null && (!IsLogging || _frontendLog is not null))
         {

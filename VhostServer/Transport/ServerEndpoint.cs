@@ -108,6 +108,7 @@ internal sealed unsafe class ServerEndpoint : IDisposable
             var socket = new UnixSocket(fd);
             if (FileStatus.Of(socket).IsSocket)
             {
+                socket.SetNonBlocking(); // a connection that vanishes between poll and accept must not hold the thread
                 return socket;
             }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Memory;
@@ -149,11 +150,18 @@ internal sealed partial class QueueWorker
                 continue;
             }
 
+            bool losesMemory = !next.Contains(queue.Queue.Memory);
             RingAreas area = areas[queue.Index];
             QueueConfig config = queue.Queue.Config with { DescriptorArea = area.Descriptor, DriverArea = area.Driver, DeviceArea = area.Device };
             if (queue.Queue.TryRemap(config, next))
             {
                 queue.KickedDetachedAt = 0;
+            }
+
+            if (losesMemory)
+            {
+                queue.Queue.WaitsForMemory = true;
+                queue.MemoryLostAt = Stopwatch.GetTimestamp();
             }
 
             queue.Loop.OnMemoryChanged();
@@ -192,12 +200,12 @@ internal sealed partial class QueueWorker
     private void CountQueues()
     {
         _unkicked = 0;
-        _detached = 0;
+        _unsettled = 0;
         _naps = 0;
         foreach (WorkerQueue queue in Queues)
         {
             _unkicked += queue.Kick is null ? 1 : 0;
-            _detached += queue.Queue.IsAttached ? 0 : 1;
+            _unsettled += queue.IsUnsettled ? 1 : 0;
         }
     }
 

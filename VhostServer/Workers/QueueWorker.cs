@@ -18,7 +18,7 @@ internal sealed partial class QueueWorker : IDisposable
     private const int ShortNapMilliseconds = 1, LongNapMilliseconds = 4, ShortNaps = 64;
 
     // QEMU replaces a region by removing and adding it: a kick in between is no fault (threats A5).
-    private static readonly long s_detachedGrace = Stopwatch.Frequency / 10;
+    private static readonly long s_memoryGrace = Stopwatch.Frequency / 10;
 
     private readonly ConcurrentQueue<WorkerOrder> _mail = new();
     private readonly List<WorkerOrder> _orders = [];
@@ -37,7 +37,7 @@ internal sealed partial class QueueWorker : IDisposable
     private bool _fetchStopped;
     private bool _exit;
     private int _unkicked; // running rings without a kick
-    private int _detached; // running rings whose memory is missing
+    private int _unsettled; // running rings whose memory, or a part of what they point to, may be on its way
     private int _naps;
     private long _lastLook;
 
@@ -137,16 +137,16 @@ internal sealed partial class QueueWorker : IDisposable
             }
         }
 
+        if (_unsettled != 0)
+        {
+            LookAfterMemory();
+        }
+
         if (RunTurn())
         {
             _budget.Reset();
             _naps = 0;
             return;
-        }
-
-        if (_detached != 0)
-        {
-            LookAtDetached();
         }
 
         if (_count != 0 && _budget.GoOn())
@@ -292,9 +292,10 @@ internal sealed partial class QueueWorker : IDisposable
 
         foreach (WorkerQueue queue in Queues)
         {
-            if (queue.KickedDetachedAt != 0)
+            long since = queue.Queue.IsStalled ? queue.MemoryLostAt : queue.KickedDetachedAt;
+            if (since != 0)
             {
-                long left = Math.Max(0, queue.KickedDetachedAt + s_detachedGrace - Stopwatch.GetTimestamp());
+                long left = Math.Max(0, since + s_memoryGrace - Stopwatch.GetTimestamp());
                 int until = (int)(left * 1000 / Stopwatch.Frequency) + 1;
                 milliseconds = milliseconds < 0 ? until : Math.Min(milliseconds, until);
             }
@@ -349,8 +350,8 @@ internal sealed partial class QueueWorker : IDisposable
         }
     }
 
-    /// <summary>Kicks of rings without memory are looked for while other rings keep the worker from sleeping, and their grace is watched.</summary>
-    private void LookAtDetached()
+    /// <summary>Memory that stays away too long is a fault: of a ring that is kicked without it, or of a chain that points to it.</summary>
+    private void LookAfterMemory()
     {
         long now = Stopwatch.GetTimestamp();
         if (now - _lastLook < Stopwatch.Frequency / 1000)
@@ -359,20 +360,27 @@ internal sealed partial class QueueWorker : IDisposable
         }
 
         _lastLook = now;
+        _unsettled = 0;
         foreach (WorkerQueue queue in Queues)
         {
-            if (queue.Queue.IsAttached)
+            if (queue.Queue.WaitsForMemory && now - queue.MemoryLostAt >= s_memoryGrace)
             {
-                continue;
+                queue.Queue.WaitsForMemory = false;
             }
 
-            TakeKick(queue);
-            if (queue.KickedDetachedAt != 0 && now - queue.KickedDetachedAt >= s_detachedGrace)
+            if (!queue.Queue.IsAttached)
             {
-                queue.Queue.Break(ChainFault.RingUnmapped);
-                queue.KickedDetachedAt = 0;
-                Report(queue);
+                // Other rings may keep the worker from sleeping, where kicks are taken otherwise.
+                TakeKick(queue);
+                if (queue.KickedDetachedAt != 0 && now - queue.KickedDetachedAt >= s_memoryGrace)
+                {
+                    queue.KickedDetachedAt = 0;
+                    queue.Queue.Break(ChainFault.RingUnmapped);
+                    Report(queue);
+                }
             }
+
+            _unsettled += queue.IsUnsettled ? 1 : 0;
         }
     }
 }

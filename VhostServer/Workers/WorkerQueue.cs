@@ -37,10 +37,16 @@ internal sealed class WorkerQueue(int index, IQueueLoop loop)
     /// <summary>Time stamp of the first kick while the ring's memory was missing, or 0 (threats A5).</summary>
     public long KickedDetachedAt { get; set; }
 
+    /// <summary>Time stamp of the last table that took memory away (<see cref="Virtqueue.WaitsForMemory"/>).</summary>
+    public long MemoryLostAt { get; set; }
+
+    /// <summary>True while the worker has to look after this queue's memory.</summary>
+    public bool IsUnsettled => !Queue.IsAttached || Queue.WaitsForMemory;
+
     /// <summary>True when the loop has something to watch for: it may fetch, or I/O is under way.</summary>
     public bool IsActive => Queue.InFlight != 0 || (MayFetch && Queue.Enabled);
 
-    private bool MayFetch => !Queue.FetchPaused && Queue.IsAttached && Queue.Fault == ChainFault.None;
+    private bool MayFetch => !Queue.FetchPaused && Queue.IsAttached && !Queue.IsStalled && Queue.Fault == ChainFault.None;
 
     /// <summary>One bounded turn.</summary>
     public bool Run()

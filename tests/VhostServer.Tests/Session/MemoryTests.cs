@@ -82,6 +82,8 @@ public sealed class MemoryTests
             ring.Offer();
         }
 
+        Wait.Until(() => device.Taken == 4, "the requests are in flight");
+
         // The same memory mapped anew: every request in flight lies in a mapping that goes away.
         byte[] table = [.. Frontend.Bytes(new MemoryTableHeader(1)), .. Frontend.Bytes(Machine.Region)];
         machine.Frontend.Send(FrontendRequest.SetMemTable, table, needReply: true, machine.Ram);
@@ -106,6 +108,7 @@ public sealed class MemoryTests
         using TestRing ring = TestRing.Of(machine).Start();
         device.IsHolding = true;
         ring.Offer();
+        Wait.Until(() => device.Taken == 1, "the request is in flight");
         for (int i = 0; i < 20; i++)
         {
             Assert.True(machine.AddRegion(s_far));
@@ -153,6 +156,27 @@ public sealed class MemoryTests
         }
 
         Assert.False(ring.Error.Drain());
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A4_a_buffer_whose_region_is_being_replaced_waits_for_it_and_one_that_stays_away_breaks(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        Assert.True(machine.AddRegion(s_far));
+        ring.Echo();
+        Assert.True(machine.RemoveRegion(s_far));
+        ring.OfferAt(new(s_far.GuestAddress), TestRing.BufferBytes);
+        Thread.Sleep(10);
+        Assert.True(machine.AddRegion(s_far));
+        ushort slot = 0;
+        Wait.Until(() => ring.TryGet(out slot, out _), "the request completes");
+        ring.Echo(3);
+
+        Assert.True(machine.RemoveRegion(s_far));
+        ring.OfferAt(new(s_far.GuestAddress), TestRing.BufferBytes);
+        Wait.Until(ring.Error.Drain, "the error eventfd is signalled");
     }
 
     [Theory, MemberData(nameof(Formats))]

@@ -76,7 +76,14 @@ internal class EchoDevice : IVirtioDevice, IDisposable
 
     public void Reset() => Resets++;
 
-    public void Count(int taken) => Interlocked.Add(ref _taken, taken);
+    /// <summary>Bytes that the worker's thread had allocated by its last turn.</summary>
+    public long AllocatedBytes { get; private set; }
+
+    public void Count(int taken)
+    {
+        AllocatedBytes = GC.GetAllocatedBytesForCurrentThread();
+        Interlocked.Add(ref _taken, taken);
+    }
 
     public void Dispose() => Released.Dispose();
 }

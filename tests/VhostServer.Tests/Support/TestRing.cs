@@ -108,9 +108,12 @@ internal abstract class TestRing : IDisposable
     }
 
     /// <summary>Offers a buffer outside guest memory.</summary>
-    public void OfferPoison()
+    public void OfferPoison() => OfferAt(new GuestAddress(0xdead_0000_0000), 64);
+
+    /// <summary>Offers one writable buffer anywhere.</summary>
+    public void OfferAt(GuestAddress address, uint lengthBytes)
     {
-        Assert.True(Add([new DriverBuffer(new GuestAddress(0xdead_0000_0000), 64)], 0, 0));
+        Assert.True(Add([new DriverBuffer(address, lengthBytes)], 0, 0));
         Publish();
         Kick.Signal();
     }

@@ -121,6 +121,21 @@ public sealed class PollingTests
     [Theory]
     [InlineData(Machine.Split)]
     [InlineData(Machine.Packed)]
+    public void A_worker_allocates_nothing_however_often_it_sleeps_and_wakes(ulong features)
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device, options => options with { Poll = new PollSetting(20) });
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo(300);
+        long before = device.AllocatedBytes;
+        ring.Echo(3000);
+        Assert.Equal(before, device.AllocatedBytes);
+    }
+
+    [Theory]
+    [InlineData(Machine.Split)]
+    [InlineData(Machine.Packed)]
     public void Rings_of_several_workers_run_side_by_side(ulong features)
     {
         using var server = new TestServer(new EchoDevice(queues: 4, workers: 4));
