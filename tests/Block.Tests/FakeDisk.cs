@@ -48,7 +48,10 @@ internal sealed unsafe class FakeDisk(int lengthBytes, bool queues, int seed = 1
     {
         var medium = new FileMedium
         {
-            LengthBytes = (ulong)Cache.Length, IsInMemory = inMemory, MemoryAlignmentBytes = alignment, PositionAlignmentBytes = alignment,
+            LengthBytes = (ulong)Cache.Length,
+            IsInMemory = inMemory,
+            MemoryAlignmentBytes = alignment,
+            PositionAlignmentBytes = alignment,
         };
         return new FileStore<FakeImage>(medium, (_, _) => new FakeImage(new Queue(this)), () => Sync(_sequence), () => { });
     }

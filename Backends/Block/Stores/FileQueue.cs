@@ -80,7 +80,13 @@ internal struct FileQueue<TImage> : IStoreQueue
         ref FileRequest request = ref _requests[slot];
         request = new FileRequest
         {
-            Verb = FileVerb.Write, Step = FileStep.Transfer, Position = position, LengthBytes = lengthBytes, BufferOffset = offset, Bounce = -1, Durable = durable,
+            Verb = FileVerb.Write,
+            Step = FileStep.Transfer,
+            Position = position,
+            LengthBytes = lengthBytes,
+            BufferOffset = offset,
+            Bounce = -1,
+            Durable = durable,
         };
         return Run(slot, ref request, source);
     }
