@@ -24,6 +24,9 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     /// <summary>Chains that the window holds at most: enough to overlap all cache misses of a pass, few enough to bound a turn.</summary>
     public const int WindowSize = 64;
 
+    /// <summary>Shift between the slots of even and odd queues: a receive and a transmit queue are walked side by side, and at equal page offsets their loads would wait for each other's stores.</summary>
+    private const int SlotColourBytes = 2048;
+
     private readonly Mapping _scratch;
     private readonly ChainSlot* _slots;
     private readonly ushort* _free;
@@ -48,9 +51,10 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             throw new ArgumentException($"queue {config.Index}: {error}", nameof(config));
         }
 
-        nuint slotBytes = (nuint)config.Size * (nuint)sizeof(ChainSlot);
+        nuint colour = (nuint)(config.Index & 1) * SlotColourBytes;
+        nuint slotBytes = colour + ((nuint)config.Size * (nuint)sizeof(ChainSlot));
         _scratch = Mapping.Anonymous(slotBytes + (((nuint)config.Size + WindowSize) * sizeof(ushort)));
-        _slots = (ChainSlot*)_scratch.Address;
+        _slots = (ChainSlot*)(_scratch.Address + colour);
         _free = (ushort*)(_scratch.Address + slotBytes);
         _window = _free + config.Size;
         for (int i = 0; i < config.Size; i++)

@@ -70,8 +70,8 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
             frame.Prefetch(64);
         }
 
+        // No prefetch of the targets: it would fetch their lines for reading, and the stores would then have to ask for them once more.
         target.Fill(frames);
-        target.Prefetch(frames);
         uint maxFrameBytes = _pair.Link.MaxFrameBytes(_rules.LimitsToMtu);
         for (int i = 0; i < frames; i++)
         {

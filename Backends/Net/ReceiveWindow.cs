@@ -40,19 +40,6 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         return _count;
     }
 
-    /// <summary>Starts the misses on what the next <paramref name="frames"/> frames will overwrite.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Prefetch(int frames)
-    {
-        frames = Math.Min(frames, _count);
-        for (int i = 0; i < frames; i++)
-        {
-            BufferList target = _queue.Peek(i).Writable;
-            target.Prefetch();
-            target.Prefetch(64);
-        }
-    }
-
     /// <summary>The next chain, when all of <paramref name="neededBytes"/> (header and frame) fit into it: what nearly always happens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryNext(uint neededBytes, out Chain chain)

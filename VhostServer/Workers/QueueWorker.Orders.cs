@@ -37,6 +37,7 @@ internal sealed partial class QueueWorker
         queue.Queue.SetLog(log, queue.Queue.Config);
         queue.Queue.SetCall(call);
         UpdatePause(queue);
+        queue.Disarm(); // a fresh ring asks for kicks, and this thread is awake
         _queues[_count++] = queue;
         CountQueues();
         return queue.Queue;

@@ -8,7 +8,7 @@ namespace Paravane.VhostServer.Workers;
 /// <remarks>Worker thread only.</remarks>
 internal sealed class WorkerQueue(int index, IQueueLoop loop)
 {
-    private bool _isArmed;
+    private bool _isArmed = true; // rings are born armed
 
     /// <summary>Index of the ring in its device.</summary>
     public int Index { get; } = index;

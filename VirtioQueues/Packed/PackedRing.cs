@@ -9,6 +9,9 @@ namespace Paravane.VirtioQueues.Packed;
 /// <remarks>Worker thread only; see <see cref="IRing{TSelf}"/>.</remarks>
 public unsafe struct PackedRing : IRing<PackedRing>
 {
+    /// <summary>Completions held back at most. When more come in one turn, all but the first are stored, which shows the driver nothing yet.</summary>
+    private const int MaxPending = 64;
+
     private const ushort UsedMarks = (ushort)(VirtqDescFlags.Avail | VirtqDescFlags.Used);
 
     private PackedDesc* _desc;
@@ -22,11 +25,11 @@ public unsafe struct PackedRing : IRing<PackedRing>
     private bool _usedWrap;
     private int _descriptorsInFlight;
 
-    // Completions since the last Publish. The first one is stored last, so that the driver, who polls that slot, sees the batch in one step.
-    private ushort _firstPosition;
-    private ulong _firstElement;
+    // Completions since the last Publish, private until then: the driver polls the first one's slot, and a store beside it would cost its line twice.
+    private readonly ulong[] _pendingElements;
+    private readonly ushort[] _pendingPositions;
+    private int _pending;
     private ushort _pendingSlots;
-    private bool _pending;
 
     private bool _eventIdx;
     private bool _batchInOrder;
@@ -39,21 +42,25 @@ public unsafe struct PackedRing : IRing<PackedRing>
     /// <inheritdoc/>
     public readonly QueueState State => QueueState.Packed(_availPosition, _availWrap, _usedPosition, _usedWrap);
 
+    private PackedRing(QueueConfig config)
+    {
+        _size = config.Size;
+        _availPosition = config.State.AvailPosition;
+        _availWrap = config.State.AvailWrap;
+        _usedPosition = config.State.UsedPosition;
+        _usedWrap = config.State.UsedWrap;
+        _eventIdx = config.Has(VirtioFeatures.EventIdx);
+        _batchInOrder = config.BatchesInOrder;
+        _inFlight = new InFlightMap(1 << 16);
+        _pendingElements = new ulong[MaxPending];
+        _pendingPositions = new ushort[MaxPending];
+    }
+
     /// <inheritdoc/>
     public static PackedRing Open(QueueConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return new PackedRing
-        {
-            _size = config.Size,
-            _availPosition = config.State.AvailPosition,
-            _availWrap = config.State.AvailWrap,
-            _usedPosition = config.State.UsedPosition,
-            _usedWrap = config.State.UsedWrap,
-            _eventIdx = config.Has(VirtioFeatures.EventIdx),
-            _batchInOrder = config.BatchesInOrder,
-            _inFlight = new InFlightMap(1 << 16),
-        };
+        return new PackedRing(config);
     }
 
     /// <inheritdoc/>
@@ -146,20 +153,21 @@ public unsafe struct PackedRing : IRing<PackedRing>
         // Length, id and flags are the upper eight bytes of a descriptor: one aligned store publishes an element whole.
         ulong flags = (_usedWrap ? (ulong)UsedMarks : 0) | (writtenBytes != 0 ? (ulong)VirtqDescFlags.Write : 0);
         ulong element = writtenBytes | ((ulong)slot->Head << 32) | (flags << 48);
-        if (!_pending)
-        {
-            _pending = true;
-            _firstPosition = _usedPosition;
-            _firstElement = element;
-        }
-        else if (_batchInOrder)
+        if (_batchInOrder && _pending != 0)
         {
             // One element with the last id, in the first one's place with its flags, stands for the batch (virtio 1.2 §2.8.8).
-            _firstElement = (_firstElement & 0xffff_0000_ffff_ffff) | ((ulong)slot->Head << 32);
+            _pendingElements[0] = (_pendingElements[0] & 0xffff_0000_ffff_ffff) | ((ulong)slot->Head << 32);
         }
         else
         {
-            Volatile.Write(ref UpperHalf(_usedPosition), element);
+            if (_pending == MaxPending)
+            {
+                StoreAllButFirst();
+            }
+
+            _pendingElements[_pending] = element;
+            _pendingPositions[_pending] = _usedPosition;
+            _pending++;
         }
 
         _pendingSlots += slot->RingDescriptors;
@@ -170,15 +178,16 @@ public unsafe struct PackedRing : IRing<PackedRing>
     /// <inheritdoc/>
     bool IRing<PackedRing>.Publish()
     {
-        if (!_pending)
+        if (_pending == 0)
         {
             return false;
         }
 
         // Release: the other elements of the batch and all data before the one that the driver polls.
-        Volatile.Write(ref UpperHalf(_firstPosition), _firstElement);
+        StoreAllButFirst();
+        Volatile.Write(ref UpperHalf(_pendingPositions[0]), _pendingElements[0]);
         ushort slots = _pendingSlots;
-        _pending = false;
+        _pending = 0;
         _pendingSlots = 0;
 
         // Full fence: the store above before the load of the event structure (StoreLoad). Pairs with the driver's fence between
@@ -232,6 +241,17 @@ public unsafe struct PackedRing : IRing<PackedRing>
         // The front-end passes the event structure's address; the descriptor ring, which completions change, is known by its own.
         (uint descriptor, _, uint device) = config.AreaSizes();
         return config.UsedLog is not { } used || (log.TryMark(used, device) & log.TryMark(config.DescriptorArea, descriptor));
+    }
+
+    /// <summary>From the last to the first, so that the line which the driver polls moves once.</summary>
+    private void StoreAllButFirst()
+    {
+        for (int i = _pending - 1; i > 0; i--)
+        {
+            Volatile.Write(ref UpperHalf(_pendingPositions[i]), _pendingElements[i]);
+        }
+
+        _pending = 1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
