@@ -46,12 +46,20 @@ internal sealed partial class VhostSession
         }
 
         ChangeMemory(next);
+        _ledger.Clear();
     }
 
-    /// <summary>ADD_MEM_REG.</summary>
+    /// <summary>ADD_MEM_REG. The same region of the same file again is no mistake, see <see cref="RegionLedger"/>.</summary>
     public void AddMemReg(Message message)
     {
-        GuestRegion region = Map(message.Read<SingleMemoryRegion>().Region, message.Descriptors.Peek(0));
+        MemoryRegion wanted = message.Read<SingleMemoryRegion>().Region;
+        FileStatus file = FileStatus.Of(message.Descriptors.Peek(0));
+        if (_ledger.TryRepeat(wanted, file))
+        {
+            return;
+        }
+
+        GuestRegion region = Map(wanted, message.Descriptors.Peek(0));
         GuestMemory next;
         try
         {
@@ -64,12 +72,18 @@ internal sealed partial class VhostSession
         }
 
         ChangeMemory(next);
+        _ledger.Add(wanted, file);
     }
 
     /// <summary>REM_MEM_REG: found by guest address, user address and size.</summary>
     public void RemMemReg(Message message)
     {
         MemoryRegion wanted = message.Read<SingleMemoryRegion>().Region;
+        if (_ledger.TryRepay(wanted))
+        {
+            return;
+        }
+
         GuestRegion[] rest = Array.FindAll(
             _memory.Regions.ToArray(),
             region => region.Guest.Value != wanted.GuestAddress || region.User.Value != wanted.UserAddress || region.SizeBytes != wanted.SizeBytes);
@@ -79,6 +93,7 @@ internal sealed partial class VhostSession
         }
 
         ChangeMemory(GuestMemory.Of(rest));
+        _ledger.Remove(wanted);
     }
 
     private static GuestRegion Map(MemoryRegion region, FileDescriptor file) =>

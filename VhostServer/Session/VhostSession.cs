@@ -28,6 +28,7 @@ internal sealed partial class VhostSession : IDisposable
     private readonly Vring[] _vrings;
     private readonly byte[] _reply = new byte[MessageHeader.MaxPayloadBytes];
     private int _replyBytes; // −1: only an acknowledgement, where one is wanted
+    private readonly RegionLedger _ledger = new();
     private GuestMemory _memory = GuestMemory.Empty();
     private ulong _features;
     private bool _hasFeatures;

@@ -8,13 +8,21 @@ public readonly unsafe record struct FileStatus
     private const uint TypeMask = 0xf000, Regular = 0x8000, Directory = 0x4000, BlockDevice = 0x6000, Fifo = 0x1000, Socket = 0xc000;
     private const long HugetlbfsMagic = 0x958458f6, TmpfsMagic = 0x01021994, RamfsMagic = 0x858458f6;
 
-    private FileStatus(uint mode, ulong sizeBytes, ulong blockSizeBytes, long fileSystem)
+    private FileStatus(ulong device, ulong inode, uint mode, ulong sizeBytes, ulong blockSizeBytes, long fileSystem)
     {
+        Device = device;
+        Inode = inode;
         Mode = mode;
         SizeBytes = sizeBytes;
         BlockSizeBytes = blockSizeBytes;
         FileSystem = fileSystem;
     }
+
+    /// <summary><c>st_dev</c>; with <see cref="Inode"/> it tells files apart.</summary>
+    public ulong Device { get; }
+
+    /// <summary><c>st_ino</c>.</summary>
+    public ulong Inode { get; }
 
     /// <summary><c>st_mode</c>.</summary>
     public uint Mode { get; }
@@ -64,6 +72,6 @@ public readonly unsafe record struct FileStatus
         long* system = stackalloc long[32];
         system[0] = 0;
         _ = Native.FileSystemStatus(file.Number, system);
-        return new FileStatus((uint)status.st_mode, (ulong)(long)status.st_size, (ulong)(long)status.st_blksize, system[0]);
+        return new FileStatus((ulong)status.st_dev, (ulong)status.st_ino, (uint)status.st_mode, (ulong)(long)status.st_size, (ulong)(long)status.st_blksize, system[0]);
     }
 }

@@ -30,7 +30,8 @@ public sealed class MemoryTests
         Assert.False(Table(machine, [good], count: uint.MaxValue));
         Assert.False(Table(machine, [good], descriptors: 0));
         Assert.False(Table(machine, [good], descriptors: 2));
-        Assert.False(machine.AddRegion(good));
+        Assert.False(machine.AddRegion(new(good.GuestAddress, 8192, good.UserAddress, 0)));
+        Assert.False(machine.AddRegion(new(good.GuestAddress, good.SizeBytes - 4096, good.UserAddress, 4096)));
         Assert.False(machine.RemoveRegion(s_far));
         Assert.False(machine.RemoveRegion(new(good.GuestAddress, good.SizeBytes - 4096, good.UserAddress, 0)));
         ring.Echo(5); // all of it changed nothing
@@ -55,6 +56,47 @@ public sealed class MemoryTests
         ring.Echo();
 
         static MemoryRegion Slot(uint i) => new(0x1_0000_0000 + (i * 0x1_0000UL), 4096, 0x7100_0000_0000 + (i * 0x1_0000UL), i * 4096);
+    }
+
+    [Fact]
+    public void A1_the_same_region_once_for_each_queue_pair_is_no_overlap()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine).Start();
+        Assert.True(machine.AddRegion(s_far));
+        Assert.True(machine.AddRegion(s_far));
+        using MemFd other = MemFd.Create("other", Machine.SizeBytes);
+        Assert.False(machine.AddRegion(s_far, other));              // an alias of another file would be a lie
+        ring.Echo();
+
+        Assert.True(machine.RemoveRegion(s_far));                   // gone
+        Assert.True(machine.AddRegion(s_far, other));               // so that the first pair may bring another one
+        Assert.True(machine.RemoveRegion(s_far));                   // owed by the second pair: changes nothing
+        Assert.True(machine.AddRegion(s_far, other));               // the second pair
+        Assert.True(machine.RemoveRegion(s_far));
+        Assert.True(machine.RemoveRegion(s_far));
+        Assert.False(machine.RemoveRegion(s_far));                  // nobody has it any more
+        ring.Echo();
+    }
+
+    [Fact]
+    public void M15_regions_added_twice_and_removed_once_for_ever_are_forgotten()
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        for (uint i = 0; i < 3000; i++)
+        {
+            MemoryRegion region = new(0x1_0000_0000 + (i * 0x1_0000UL), 4096, 0x7100_0000_0000 + (i * 0x1_0000UL), 0);
+            Assert.True(machine.AddRegion(region));
+            Assert.True(machine.AddRegion(region));
+            Assert.True(machine.RemoveRegion(region));
+        }
+
+        MemoryRegion first = new(0x1_0000_0000, 4096, 0x7100_0000_0000, 0);
+        Assert.False(machine.RemoveRegion(first));                  // its debt was forgotten: the ledger is bounded
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo();
     }
 
     [Fact]
