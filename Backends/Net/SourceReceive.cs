@@ -31,7 +31,6 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
     public bool RunBatch()
     {
         _window.Fill(Burst);
-        _window.Prefetch(Burst);
         int frames = 0;
         while (frames < Burst && TryGenerate())
         {

@@ -1,7 +1,7 @@
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Driver;
-using Paravane.VirtioQueues.Split;
 using Paravane.VirtioQueues.Spec;
+using Paravane.VirtioQueues.Split;
 
 namespace Paravane.Backends.Net.Tests;
 
