@@ -13,6 +13,8 @@ internal static class BackendHost
     // A disk that hangs must not keep a process alive that was asked to end.
     private static readonly TimeSpan s_stopLimit = TimeSpan.FromSeconds(5);
 
+    private static readonly TimeSpan s_lastWait = TimeSpan.FromSeconds(1);
+
     public static int Run(string name, IVirtioDevice device, VhostServerOptions options, LogLevel level)
     {
         CurrentProcess.ForbidInspection();
@@ -41,6 +43,13 @@ internal static class BackendHost
         catch (OperationCanceledException)
         {
             // The limit passed: what follows is the same as after an orderly stop, but for what still runs.
+        }
+
+        if (service.HasStarted)
+        {
+            // A signal in the midst of the start ends the host before it ran the service's task, which would have passed the request on.
+            server!.RequestStop();
+            Task.WhenAny(server.Completion, Task.Delay(s_lastWait)).Wait();
         }
 
         if (!server!.Completion.IsCompleted)

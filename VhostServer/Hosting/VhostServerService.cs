@@ -14,10 +14,14 @@ internal sealed class VhostServerService(VhostUserServer server, string endpoint
     /// <summary>True when the server ended although nobody asked it to.</summary>
     public bool HasFailed { get; private set; }
 
+    /// <summary>True when the socket was opened.</summary>
+    public bool HasStarted { get; private set; }
+
     /// <inheritdoc/>
     public override Task StartAsync(CancellationToken cancellationToken)
     {
         server.Start(); // throws before the host counts as started
+        HasStarted = true;
         VhostServerLog.Serving(log, endpoint);
         return base.StartAsync(cancellationToken);
     }

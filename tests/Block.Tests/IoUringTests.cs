@@ -103,9 +103,15 @@ public sealed class IoUringTests
             ring.Submit();
             if (ring.TryArm())
             {
-                Assert.Equal(1, epoll.Wait(tags, 10_000));
+                long deadline = Environment.TickCount64 + 10_000;
+                while (epoll.Wait(tags, 10_000) == 0 && Environment.TickCount64 < deadline)
+                {
+                    // A signal of the runtime ended the wait.
+                }
+
                 Assert.Equal(77u, tags[0]);
                 Assert.True(ring.HasWork);
+                tags.Clear();
             }
 
             ring.Disarm();
