@@ -7,10 +7,17 @@ public sealed record FrontendOptions
 {
     /// <summary>What this front-end knows how to use.</summary>
     public const ProtocolFeatures Supported = ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.Mtu | ProtocolFeatures.BackendReq
-        | ProtocolFeatures.Config | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+        | ProtocolFeatures.Config | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
+        | ProtocolFeatures.InflightShmFd;
+
+    /// <summary>
+    /// What is accepted unless somebody wants otherwise. Whoever accepts INFLIGHT_SHMFD has to hand a record over before rings start: libvhost-user and
+    /// DPDK refuse to start one without.
+    /// </summary>
+    public const ProtocolFeatures Untracked = Supported & ~ProtocolFeatures.InflightShmFd;
 
     /// <summary>Protocol features to accept where they are offered.</summary>
-    public ProtocolFeatures ProtocolFeatures { get; init; } = Supported;
+    public ProtocolFeatures ProtocolFeatures { get; init; } = Untracked;
 
     /// <summary>How long a reply may take. GET_VRING_BASE waits for all I/O of a ring: its own limit is ten times this.</summary>
     public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(5);

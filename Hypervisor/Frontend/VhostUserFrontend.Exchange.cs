@@ -62,12 +62,12 @@ public sealed partial class VhostUserFrontend
         }
     }
 
-    /// <summary>Reads the reply to <paramref name="request"/>: this request, the reply flags, this length, no descriptors, in time.</summary>
-    private byte[] ReceiveReply(FrontendRequest request, int lengthBytes, bool orEmpty, TimeSpan timeout)
+    /// <summary>Reads the reply to <paramref name="request"/>: this request, the reply flags, this length, in time, and no descriptors but those that may come.</summary>
+    private byte[] ReceiveReply(FrontendRequest request, int lengthBytes, bool orEmpty, TimeSpan timeout, int maxDescriptors = 0)
     {
         long deadline = DeadlineIn(timeout);
         Span<byte> raw = stackalloc byte[MessageHeader.SizeInBytes];
-        ReceiveExactly(request, raw, deadline, timeout);
+        ReceiveExactly(request, raw, deadline, timeout, maxDescriptors);
         MessageHeader header = MemoryMarshal.Read<MessageHeader>(raw);
         if (header.Request != (uint)request)
         {
@@ -85,11 +85,11 @@ public sealed partial class VhostUserFrontend
         }
 
         byte[] payload = new byte[header.PayloadBytes];
-        ReceiveExactly(request, payload, deadline, timeout);
+        ReceiveExactly(request, payload, deadline, timeout, maxDescriptors);
         return payload;
     }
 
-    private unsafe void ReceiveExactly(FrontendRequest request, Span<byte> buffer, long deadline, TimeSpan timeout)
+    private unsafe void ReceiveExactly(FrontendRequest request, Span<byte> buffer, long deadline, TimeSpan timeout, int maxDescriptors)
     {
         pollfd* entries = stackalloc pollfd[2];
         while (!buffer.IsEmpty)
@@ -104,9 +104,9 @@ public sealed partial class VhostUserFrontend
                 throw GiveUp($"{RequestName.Of(request)}: {failure.Message}", failure);
             }
 
-            if (_received.Count > 0)
+            if (_received.Count > maxDescriptors)
             {
-                throw GiveUp($"{RequestName.Of(request)}: {_received.Count} descriptors came with the reply, which carries none");
+                throw GiveUp($"{RequestName.Of(request)}: {_received.Count} descriptors came with the reply, which carries {(maxDescriptors == 0 ? "none" : $"at most {maxDescriptors}")}");
             }
 
             if (count == 0)

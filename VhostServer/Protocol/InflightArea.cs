@@ -6,6 +6,9 @@ namespace Paravane.VhostServer.Protocol;
 [StructLayout(LayoutKind.Sequential, Size = 24)]
 public readonly struct InflightArea(ulong sizeBytes, ulong offsetBytes, ushort queueCount, ushort queueSize)
 {
+    /// <summary>Payload without the padding, which some implementations leave out.</summary>
+    public const int UnpaddedBytes = 20;
+
     /// <summary>Size of the record in bytes; 0 in a reply: there is none.</summary>
     public readonly ulong SizeBytes = sizeBytes;
 
@@ -17,4 +20,7 @@ public readonly struct InflightArea(ulong sizeBytes, ulong offsetBytes, ushort q
 
     /// <summary>Queue size in descriptors, the same for all.</summary>
     public readonly ushort QueueSize = queueSize;
+
+    /// <summary>Not used.</summary>
+    public readonly uint Padding;
 }

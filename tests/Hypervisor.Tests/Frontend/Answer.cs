@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Paravane.VhostServer.Protocol;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Tests.Frontend;
 
@@ -16,6 +17,9 @@ internal sealed record Answer
     public uint? AnnouncedBytes { get; init; }
 
     public int Descriptors { get; init; }
+
+    /// <summary>What to send <see cref="Descriptors"/> times; null: an eventfd.</summary>
+    public FileDescriptor? File { get; init; }
 
     /// <summary>Bytes of the whole message that are really sent.</summary>
     public int? CutTo { get; init; }

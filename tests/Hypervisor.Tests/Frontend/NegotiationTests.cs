@@ -64,13 +64,15 @@ public sealed class NegotiationTests
         Assert.Equal(2, backEnd.Received.Count(message => message.Request == FrontendRequest.SetVringEnable));
     }
 
-    [Fact]
-    public void Only_what_both_sides_know_is_accepted()
+    [Theory]
+    [InlineData(FrontendOptions.Untracked)]
+    [InlineData(FrontendOptions.Supported)]
+    public void Only_what_both_sides_know_is_accepted(ProtocolFeatures known)
     {
         using var backEnd = new ScriptedBackEnd { ProtocolFeatures = (ProtocolFeatures)ulong.MaxValue };
-        using VhostUserFrontend frontend = backEnd.Connect();
-        Assert.Equal(FrontendOptions.Supported, frontend.ProtocolFeatures);
-        Assert.Equal((ulong)FrontendOptions.Supported, backEnd.Received.Single(message => message.Request == FrontendRequest.SetProtocolFeatures).Number);
+        using VhostUserFrontend frontend = backEnd.Connect(accept: known);
+        Assert.Equal(known, frontend.ProtocolFeatures);
+        Assert.Equal((ulong)known, backEnd.Received.Single(message => message.Request == FrontendRequest.SetProtocolFeatures).Number);
     }
 
     [Fact]

@@ -42,8 +42,8 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
 
     public IReadOnlyList<Received> Received => [.. _received];
 
-    public VhostUserFrontend Connect(TimeSpan? patience = null) =>
-        VhostUserFrontend.Attach(FrontendEnd, new FrontendOptions { ReplyTimeout = patience ?? s_limit });
+    public VhostUserFrontend Connect(TimeSpan? patience = null, ProtocolFeatures accept = FrontendOptions.Untracked) =>
+        VhostUserFrontend.Attach(FrontendEnd, new FrontendOptions { ReplyTimeout = patience ?? s_limit, ProtocolFeatures = accept });
 
     /// <summary>Sends bytes on the back-end's own channel, which the front-end handed over.</summary>
     public void SendOnChannel(uint request, MessageFlags flags, ReadOnlySpan<byte> payload, uint? announcedBytes = null, ReadOnlySpan<int> descriptors = default)
@@ -143,7 +143,7 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
         answer.Payload.CopyTo(reply.AsSpan(MessageHeader.SizeInBytes));
         using var extra = new EventFd();
         int[] descriptors = new int[answer.Descriptors];
-        Array.Fill(descriptors, extra.Number);
+        Array.Fill(descriptors, (answer.File ?? extra).Number);
         _ = _socket.TrySend(reply.AsSpan(0, answer.CutTo ?? reply.Length), descriptors, In(s_limit));
     }
 

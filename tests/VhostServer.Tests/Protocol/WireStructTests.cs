@@ -21,7 +21,7 @@ public sealed class WireStructTests
         Check<LogArea>(16, (nameof(LogArea.SizeBytes), 0), (nameof(LogArea.OffsetBytes), 8));
         Check<ConfigHeader>(12, (nameof(ConfigHeader.OffsetBytes), 0), (nameof(ConfigHeader.SizeBytes), 4), (nameof(ConfigHeader.Flags), 8));
         Check<InflightArea>(24, (nameof(InflightArea.SizeBytes), 0), (nameof(InflightArea.OffsetBytes), 8), (nameof(InflightArea.QueueCount), 16),
-            (nameof(InflightArea.QueueSize), 18));
+            (nameof(InflightArea.QueueSize), 18), (nameof(InflightArea.Padding), 20));
     }
 
     [Fact]
