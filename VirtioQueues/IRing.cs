@@ -25,11 +25,27 @@ public unsafe interface IRing<TSelf>
     /// <summary>Takes the next chain into <paramref name="slot"/>. False with no fault: the list is not complete yet.</summary>
     internal bool TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault);
 
+    /// <summary>Takes chains of one descriptor each, as long as they come and nothing is special about them: what network queues nearly always hold.</summary>
+    /// <param name="walker">Translates.</param>
+    /// <param name="slots">The queue's slots.</param>
+    /// <param name="free">The free slot to use first; the others stand before it.</param>
+    /// <param name="window">Where the indices of the slots go.</param>
+    /// <param name="count">At most so many, as <see cref="Available"/> promised.</param>
+    /// <returns>Chains taken. <see cref="TryTake"/> says what is wrong with the next, if anything.</returns>
+    internal int TakeRun(ref ChainWalker walker, ChainSlot* slots, ushort* free, ushort* window, int count);
+
     /// <summary>Gives the chain taken last back to the ring, as if it had not been taken.</summary>
     internal void Rewind(ChainSlot* slot);
 
     /// <summary>Records a completion with <paramref name="writtenBytes"/>, private until <see cref="Publish"/>.</summary>
     internal void Complete(ChainSlot* slot, uint writtenBytes);
+
+    /// <summary>As <see cref="Complete"/> for each of several chains in this order, with the cursors kept at hand.</summary>
+    /// <param name="slots">The queue's slots.</param>
+    /// <param name="indices">Which of them.</param>
+    /// <param name="writtenBytes">One for each; null for zero everywhere.</param>
+    /// <param name="count">Number of chains.</param>
+    internal void CompleteRun(ChainSlot* slots, ushort* indices, uint* writtenBytes, int count);
 
     /// <summary>Makes all completions visible at once and decides about a notification (virtio 1.2 §2.7.8, §2.8.21).</summary>
     /// <returns>True when the driver wants a call.</returns>

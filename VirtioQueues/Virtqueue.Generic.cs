@@ -164,6 +164,42 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         _completed++;
     }
 
+    /// <summary>Completes <paramref name="count"/> chains of the window in their order: as <see cref="Complete"/> for each, at a fraction of the work.</summary>
+    /// <param name="index">The first of them in the window.</param>
+    /// <param name="count">Number of chains.</param>
+    /// <param name="writtenBytes">Used lengths, one for each; empty when nothing was written.</param>
+    public void CompleteRun(int index, int count, ReadOnlySpan<uint> writtenBytes)
+    {
+        if ((uint)index > (uint)_windowCount || (uint)count > (uint)(_windowCount - index) || (!writtenBytes.IsEmpty && writtenBytes.Length < count))
+        {
+            ThrowIndex(index);
+        }
+
+        ushort* indices = _window + _windowStart + index;
+        int free = _freeCount;
+        for (int i = 0; i < count; i++)
+        {
+            ChainSlot* slot = SlotOf(new ChainToken(indices[i]));
+            if (Log is not null)
+            {
+                LogWrites(slot);
+            }
+
+            slot->Taken = 0;
+            _walker.Free(slot);
+            _free[free++] = indices[i];
+        }
+
+        _freeCount = free;
+        fixed (uint* written = writtenBytes)
+        {
+            _ring.CompleteRun(_slots, indices, written, count);
+        }
+
+        _inFlight -= count;
+        _completed += count;
+    }
+
     /// <summary>Shows the driver everything completed since the last time, in one step, and calls it at most once.</summary>
     public void Publish()
     {
@@ -309,6 +345,10 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             fault = count == 0 ? ChainFault.TooManyInFlight : fault;
         }
 
+        int run = count == 0 ? 0 : _ring.TakeRun(ref _walker, _slots, _free + _freeCount - 1, _window + _windowStart + _windowCount, count);
+        _freeCount -= run;
+        _windowCount += run;
+        count -= run;
         while (count-- > 0 && _walker.HasRoom)
         {
             ushort index = _free[_freeCount - 1];

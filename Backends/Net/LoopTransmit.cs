@@ -21,7 +21,7 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
     private readonly Virtqueue<TRing> _queue;
     private readonly QueuePair _pair;
     private readonly HeaderRules _rules;
-    private readonly bool[] _isPlain = new bool[Burst];
+    private readonly uint[] _lengths = new uint[Burst];
 
     public LoopTransmit(QueueConfig config, GuestMemory memory, QueuePair pair)
     {
@@ -71,18 +71,14 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
         }
 
         // No prefetch of the targets: it would fetch their lines for reading, and the stores would then have to ask for them once more.
-        target.Fill(frames);
+        target.Prepare(frames);
         uint maxFrameBytes = _pair.Link.MaxFrameBytes(_rules.LimitsToMtu);
-        for (int i = 0; i < frames; i++)
-        {
-            _isPlain[i] = _rules.IsPlain(_queue.Peek(i).Readable, maxFrameBytes);
-        }
-
         int moved = 0;
-        while (moved < frames && (_isPlain[moved] ? TryMovePlain(receiver, moved) : TryMoveOther(receiver, moved, maxFrameBytes)))
+        do
         {
-            moved++;
+            moved += MovePlain(target, moved, frames, maxFrameBytes);
         }
+        while (moved < frames && TryMoveOther(receiver, moved, maxFrameBytes) && ++moved < frames);
 
         // Room may have been made by returning useless buffers, even where no frame moved.
         _queue.Consume(moved);
@@ -92,29 +88,35 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
         return moved != 0;
     }
 
-    /// <returns>False when the frame has to wait for room.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryMovePlain(LoopReceive<TRing> receiver, int index)
+    /// <summary>Moves frames that are complete as they stand, each into one buffer, up to the first that is not or that has no such buffer.</summary>
+    /// <returns>Frames moved.</returns>
+    private int MovePlain(ReceiveWindow<TRing> target, int first, int end, uint maxFrameBytes)
     {
-        Chain chain = _queue.Peek(index);
-        BufferList source = chain.Readable;
-        ReceiveWindow<TRing> target = receiver.Window;
-        if (!target.TryNext(source.LengthBytes, out Chain room))
+        uint headerBytes = (uint)target.HeaderBytes;
+        int room = target.Prepared, count = 0;
+        while (count < room && first + count < end)
         {
-            return TryMoveSlowly(receiver, chain, NetHeader.Plain);
+            BufferList source = _queue.Peek(first + count).Readable, buffer = target[count];
+            if (!_rules.IsPlain(source, maxFrameBytes) || buffer.LengthBytes < source.LengthBytes)
+            {
+                break;
+            }
+
+            _lengths[count++] = source.LengthBytes;
+            BufferList.Copy(source, headerBytes, buffer, headerBytes, source.LengthBytes - headerBytes);
         }
 
-        // Header and first payload bytes back to back: stores to one line share its transfer.
-        uint headerBytes = (uint)target.HeaderBytes;
-        BufferList buffer = room.Writable;
-        target.WritePlainHeader(buffer);
-        BufferList.Copy(source, headerBytes, buffer, headerBytes, source.LengthBytes - headerBytes);
-        target.Complete(room, source.LengthBytes);
-        _queue.Complete(chain.Token, 0);
-        return true;
+        if (count != 0)
+        {
+            target.CompleteRun(_lengths.AsSpan(0, count));
+            _queue.CompleteRun(first, count, []);
+        }
+
+        return count;
     }
 
-    /// <summary>Frames that ask for something, and those that are not to be delivered at all.</summary>
+    /// <summary>Frames that ask for something, those that are not to be delivered at all, and those that find no buffer of their size.</summary>
+    /// <returns>False when the frame has to wait for room.</returns>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool TryMoveOther(LoopReceive<TRing> receiver, int index, uint maxFrameBytes)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Chains;
 using Paravane.VirtioQueues.Memory;
@@ -15,6 +16,7 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     private readonly bool _mergeable;
     private int _used; // chains at the head of the window that are completed and not yet consumed
     private int _count; // chains in the window
+    private int _prepared; // chains at the head of the window that hold a plain frame's header already
 
     public ReceiveWindow(QueueConfig config, GuestMemory memory)
     {
@@ -40,11 +42,31 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         return _count;
     }
 
-    /// <summary>The next chain, when all of <paramref name="neededBytes"/> (header and frame) fit into it: what nearly always happens.</summary>
+    /// <summary>Tops the window up and writes a plain frame's header into every chain of it.</summary>
+    /// <remarks>
+    /// The driver read these lines last, on another core, and each has to be asked for. Stores that follow each other closely wait for their lines
+    /// together; between the stores of a copy they would wait one after the other. Best done well before the frames come.
+    /// </remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Prepare(int wanted)
+    {
+        if (_queue.Window < _prepared)
+        {
+            _prepared = 0; // the queue gave its window back since the last turn
+        }
+
+        int count = Fill(wanted);
+        for (; _prepared < count; _prepared++)
+        {
+            WritePlainHeader(_queue.Peek(_prepared).Writable);
+        }
+    }
+
+    /// <summary>The next chain, with a plain frame's header in it, when all of <paramref name="neededBytes"/> (header and frame) fit: what nearly always happens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryNext(uint neededBytes, out Chain chain)
     {
-        if (_used < _count)
+        if (_used < _prepared)
         {
             chain = _queue.Peek(_used);
             return chain.WritableBytes >= neededBytes;
@@ -60,6 +82,16 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     {
         _queue.Complete(chain.Token, writtenBytes);
         _used++;
+    }
+
+    /// <summary>Prepared chains at hand.</summary>
+    public int Prepared => _prepared - _used;
+
+    /// <summary>Completes as many of the next chains as there are lengths.</summary>
+    public void CompleteRun(ReadOnlySpan<uint> writtenBytes)
+    {
+        _queue.CompleteRun(_used, writtenBytes.Length, writtenBytes);
+        _used += writtenBytes.Length;
     }
 
     /// <summary>Looks for as many chains as <paramref name="neededBytes"/> (header and frame) need. Takes none of them.</summary>
@@ -152,20 +184,6 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         System.Diagnostics.Debug.Assert(written, "a chain that was reserved has room for a header");
     }
 
-    /// <summary>As <see cref="WriteHeader"/>, for <see cref="NetHeader.Plain"/>: two stores of constants.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void WritePlainHeader(BufferList target)
-    {
-        if (HeaderBytes == NetHeader.SizeBytes)
-        {
-            target.TryWrite(0, PlainHeader.Value);
-        }
-        else
-        {
-            WriteHeader(target, NetHeader.Plain);
-        }
-    }
-
     /// <summary>Completes the chains of a frame: all but the last are full.</summary>
     public void CompleteFrame(int chains, uint writtenBytes)
     {
@@ -188,10 +206,19 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _queue.Dispose();
 
+    /// <summary><see cref="NetHeader.Plain"/> in one store, which reaches into the frame that is to follow. A chain too short for both stays as it is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WritePlainHeader(BufferList target)
+    {
+        const uint OneBuffer = 1 << 16; // the upper half of the header's last word; the legacy header ends before it
+        target.TryWrite(0, Vector128.Create(0u, 0u, OneBuffer, 0u));
+    }
+
     private void Consume()
     {
         _queue.Consume(_used);
         _count -= _used;
+        _prepared = Math.Max(0, _prepared - _used);
         _used = 0;
     }
 }

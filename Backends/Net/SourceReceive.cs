@@ -30,7 +30,7 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
     /// <inheritdoc/>
     public bool RunBatch()
     {
-        _window.Fill(Burst);
+        _window.Prepare(Burst);
         int frames = 0;
         while (frames < Burst && TryGenerate())
         {
@@ -52,9 +52,7 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
         uint headerBytes = (uint)_window.HeaderBytes;
         if (_window.TryNext(_neededBytes, out Chain room))
         {
-            BufferList target = room.Writable;
-            _window.WritePlainHeader(target);
-            target.CopyFrom(headerBytes, _frame.Bytes);
+            room.Writable.CopyFrom(headerBytes, _frame.Bytes);
             _window.Complete(room, _neededBytes);
         }
         else

@@ -47,9 +47,10 @@ internal unsafe struct ChainSlot
         slot->Taken = 1;
     }
 
-    /// <summary>Makes the slot a chain of one buffer, by stores alone: adding to what <see cref="Reset"/> just stored would wait for those stores.</summary>
-    public static void SetOnly(ChainSlot* slot, byte* host, uint lengthBytes, bool writable)
+    /// <summary>Takes the slot into use as a chain of one ring descriptor and one buffer.</summary>
+    public static void SetOnly(ChainSlot* slot, byte* host, uint lengthBytes, bool writable, ushort head)
     {
+        Open(slot);
         var buffer = (GuestBuffer*)slot->_inline;
         buffer->Host = host;
         buffer->LengthBytes = lengthBytes;
@@ -58,6 +59,8 @@ internal unsafe struct ChainSlot
         slot->WritableBytes = writable ? lengthBytes : 0;
         slot->ReadableCount = (ushort)(writable ? 0 : 1);
         slot->WritableCount = (ushort)(writable ? 1 : 0);
+        slot->Head = head;
+        slot->RingDescriptors = 1;
     }
 
     /// <summary>Makes the slot an empty chain.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Paravane.VirtioQueues.Chains;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
@@ -85,7 +86,6 @@ public unsafe struct PackedRing : IRing<PackedRing>
     readonly int IRing<PackedRing>.Available(int max, ref ChainFault fault) => IsAvailable(FlagsOf(_availPosition), _availWrap) ? max : 0;
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     bool IRing<PackedRing>.TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
     {
         // Acquire by the flags, then one untorn snapshot that is checked again: nothing else is read of this descriptor.
@@ -95,21 +95,15 @@ public unsafe struct PackedRing : IRing<PackedRing>
         }
 
         DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + _availPosition);
-        VirtqDescFlags flags = word.PackedFlags;
-        if (!IsAvailable(flags, _availWrap))
+        if (!IsAvailable(word.PackedFlags, _availWrap))
         {
             return false; // taken back between the two loads
         }
 
-        int descriptors = 1;
-        ushort id = word.PackedId;
-        if ((flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || !walker.TrySetOnly(slot, word.Addr, word.Len, flags))
+        (int descriptors, ushort id) = Walk(ref walker, slot, word, ref fault);
+        if (fault != ChainFault.None)
         {
-            (descriptors, id) = Walk(ref walker, slot, word, ref fault);
-            if (fault != ChainFault.None)
-            {
-                return false;
-            }
+            return false;
         }
 
         if (_inFlight.Contains(id))
@@ -133,6 +127,41 @@ public unsafe struct PackedRing : IRing<PackedRing>
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    int IRing<PackedRing>.TakeRun(ref ChainWalker walker, ChainSlot* slots, ushort* free, ushort* window, int count)
+    {
+        PackedDesc* desc = _desc;
+        int position = _availPosition, size = _size, taken = 0;
+        bool wrap = _availWrap;
+        count = Math.Min(count, size - _descriptorsInFlight);
+        for (; taken < count; taken++)
+        {
+            // One untorn snapshot, flags first where it takes two loads: a descriptor is complete once its flags say so.
+            DescriptorSnapshot word = DescriptorSnapshot.Load(desc + position);
+            VirtqDescFlags flags = word.PackedFlags;
+            ushort id = word.PackedId, index = *(free - taken);
+            if (!IsAvailable(flags, wrap) || (flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || _inFlight.Contains(id)
+                || !walker.TrySetOnly(slots + index, word.Addr, word.Len, flags, id))
+            {
+                break;
+            }
+
+            _inFlight.Add(id);
+            window[taken] = index;
+            if (++position == size)
+            {
+                position = 0;
+                wrap = !wrap;
+            }
+        }
+
+        _availPosition = (ushort)position;
+        _availWrap = wrap;
+        _descriptorsInFlight += taken;
+        return taken;
+    }
+
+    /// <inheritdoc/>
     void IRing<PackedRing>.Rewind(ChainSlot* slot)
     {
         int position = _availPosition - slot->RingDescriptors;
@@ -148,7 +177,10 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    void IRing<PackedRing>.Complete(ChainSlot* slot, uint writtenBytes)
+    void IRing<PackedRing>.Complete(ChainSlot* slot, uint writtenBytes) => CompleteOne(slot, writtenBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void CompleteOne(ChainSlot* slot, uint writtenBytes)
     {
         // Length, id and flags are the upper eight bytes of a descriptor: one aligned store publishes an element whole.
         ulong flags = (_usedWrap ? (ulong)UsedMarks : 0) | (writtenBytes != 0 ? (ulong)VirtqDescFlags.Write : 0);
@@ -173,6 +205,51 @@ public unsafe struct PackedRing : IRing<PackedRing>
         _pendingSlots += slot->RingDescriptors;
         Advance(ref _usedPosition, ref _usedWrap, slot->RingDescriptors);
         Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    void IRing<PackedRing>.CompleteRun(ChainSlot* slots, ushort* indices, uint* writtenBytes, int count)
+    {
+        if (_batchInOrder || _pending + count > MaxPending)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                CompleteOne(slots + indices[i], writtenBytes == null ? 0 : writtenBytes[i]);
+            }
+
+            return;
+        }
+
+        ushort position = _usedPosition;
+        int size = _size, pending = _pending, inFlight = _descriptorsInFlight, before = inFlight;
+        ulong marks = _usedWrap ? (ulong)UsedMarks << 48 : 0;
+        ref ulong elements = ref MemoryMarshal.GetArrayDataReference(_pendingElements);
+        ref ushort positions = ref MemoryMarshal.GetArrayDataReference(_pendingPositions);
+        for (int i = 0; i < count; i++)
+        {
+            ChainSlot* slot = slots + indices[i];
+            uint written = writtenBytes == null ? 0 : writtenBytes[i];
+            int descriptors = slot->RingDescriptors;
+            Unsafe.Add(ref elements, pending) = written | ((ulong)slot->Head << 32) | marks | (written != 0 ? (ulong)VirtqDescFlags.Write << 48 : 0);
+            Unsafe.Add(ref positions, pending) = position;
+            pending++;
+            inFlight -= descriptors;
+            _inFlight.Remove(slot->Head);
+            int next = position + descriptors;
+            if (next >= size)
+            {
+                next -= size;
+                _usedWrap = !_usedWrap;
+                marks ^= (ulong)UsedMarks << 48;
+            }
+
+            position = (ushort)next;
+        }
+
+        _usedPosition = position;
+        _pending = pending;
+        _pendingSlots += (ushort)(before - inFlight);
+        _descriptorsInFlight = inFlight;
     }
 
     /// <inheritdoc/>
@@ -283,7 +360,6 @@ public unsafe struct PackedRing : IRing<PackedRing>
     }
 
     /// <summary>Follows a list of several descriptors or an indirect table. The first was published last, so the rest is complete.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private readonly (int Descriptors, ushort Id) Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, ref ChainFault fault)
     {
         ChainSlot.Reset(slot);

@@ -113,7 +113,6 @@ public unsafe struct SplitRing : IRing<SplitRing>
     }
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     bool IRing<SplitRing>.TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
     {
         ushort head = Volatile.Read(ref _avail[2 + (_lastAvail & _mask)]);
@@ -129,15 +128,10 @@ public unsafe struct SplitRing : IRing<SplitRing>
             return false;
         }
 
-        DescriptorSnapshot word = DescriptorSnapshot.Load(_desc + head);
-        int descriptors = 1;
-        if ((word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || !walker.TrySetOnly(slot, word.Addr, word.Len, word.SplitFlags))
+        int descriptors = Walk(ref walker, slot, DescriptorSnapshot.Load(_desc + head), ref fault);
+        if (fault != ChainFault.None)
         {
-            descriptors = Walk(ref walker, slot, word, ref fault);
-            if (fault != ChainFault.None)
-            {
-                return false;
-            }
+            return false;
         }
 
         if (_descriptorsInFlight + descriptors > _size)
@@ -152,6 +146,40 @@ public unsafe struct SplitRing : IRing<SplitRing>
         slot->RingDescriptors = (ushort)descriptors;
         _lastAvail++;
         return true;
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    int IRing<SplitRing>.TakeRun(ref ChainWalker walker, ChainSlot* slots, ushort* free, ushort* window, int count)
+    {
+        VirtqDesc* desc = _desc;
+        ushort* entries = _avail + 2;
+        uint mask = _mask, next = _lastAvail;
+        count = Math.Min(count, (int)(_size - _descriptorsInFlight));
+        int taken = 0;
+        for (; taken < count; taken++)
+        {
+            ushort head = Volatile.Read(ref entries[(next + (uint)taken) & mask]);
+            if (head > mask || _inFlight.Contains(head))
+            {
+                break;
+            }
+
+            DescriptorSnapshot word = DescriptorSnapshot.Load(desc + head);
+            ushort index = *(free - taken);
+            if ((word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0
+                || !walker.TrySetOnly(slots + index, word.Addr, word.Len, word.SplitFlags, head))
+            {
+                break;
+            }
+
+            _inFlight.Add(head);
+            window[taken] = index;
+        }
+
+        _lastAvail = unchecked((ushort)(next + (uint)taken));
+        _descriptorsInFlight += (ushort)taken;
+        return taken;
     }
 
     /// <inheritdoc/>
@@ -171,6 +199,26 @@ public unsafe struct SplitRing : IRing<SplitRing>
         _used[entry & _mask] = new VirtqUsedElem(slot->Head, writtenBytes);
         _usedNext++;
         Forget(slot);
+    }
+
+    /// <inheritdoc/>
+    void IRing<SplitRing>.CompleteRun(ChainSlot* slots, ushort* indices, uint* writtenBytes, int count)
+    {
+        VirtqUsedElem* used = _used;
+        uint mask = _mask;
+        ushort next = _usedNext, published = _usedPublished, descriptors = _descriptorsInFlight;
+        bool batch = _batchInOrder;
+        for (int i = 0; i < count; i++)
+        {
+            ChainSlot* slot = slots + indices[i];
+            used[(batch ? published : next) & mask] = new VirtqUsedElem(slot->Head, writtenBytes == null ? 0 : writtenBytes[i]);
+            next++;
+            descriptors -= slot->RingDescriptors;
+            _inFlight.Remove(slot->Head);
+        }
+
+        _usedNext = next;
+        _descriptorsInFlight = descriptors;
     }
 
     /// <inheritdoc/>
@@ -241,7 +289,6 @@ public unsafe struct SplitRing : IRing<SplitRing>
     }
 
     /// <summary>Follows a chain of several descriptors or with an indirect table. Bounded by the queue size, so a loop ends as «too long».</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private readonly int Walk(ref ChainWalker walker, ChainSlot* slot, DescriptorSnapshot word, ref ChainFault fault)
     {
         ChainSlot.Reset(slot);

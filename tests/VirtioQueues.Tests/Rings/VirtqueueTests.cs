@@ -195,6 +195,38 @@ public abstract class VirtqueueTests<TRing, TDriver>
     }
 
     [Fact]
+    public void A_run_of_chains_completes_once_and_only_inside_the_window()
+    {
+        using var rig = new RingRig<TRing, TDriver>(8);
+        for (ushort cookie = 1; cookie <= 4; cookie++)
+        {
+            rig.Send(cookie);
+        }
+
+        rig.Driver.Publish();
+        Assert.Equal(4, rig.Queue.Fill(4));
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.CompleteRun(-1, 1, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.CompleteRun(0, 5, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.CompleteRun(5, 0, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.CompleteRun(0, 2, [1]));
+        rig.Queue.CompleteRun(1, 2, []);
+        Assert.Throws<InvalidOperationException>(() => rig.Queue.CompleteRun(2, 1, []));
+        rig.Queue.CompleteRun(0, 1, []);
+        rig.Queue.CompleteRun(3, 1, []);
+        rig.Queue.Consume(4);
+        rig.Queue.Publish();
+        Assert.Equal((0, 4L), (rig.Queue.InFlight, rig.Queue.Completed));
+        int[] cookies = new int[4];
+        for (int i = 0; i < 4; i++)
+        {
+            Assert.True(rig.Driver.TryGetUsed(out ushort cookie, out _));
+            cookies[i] = cookie;
+        }
+
+        Assert.Equal([2, 3, 1, 4], cookies);
+    }
+
+    [Fact]
     public void A_new_call_descriptor_is_signalled_at_once_and_then_once_a_publication()
     {
         using var rig = new RingRig<TRing, TDriver>(8, VirtioFeatures.Version1);
