@@ -43,4 +43,7 @@ internal static partial class VhostServerLog
 
     [LoggerMessage(12, LogLevel.Critical, "The server cannot go on")]
     public static partial void ServerFailed(ILogger log, Exception failure);
+
+    [LoggerMessage(13, LogLevel.Debug, "Worker {Name} ended; {Bytes} bytes allocated while it served rings")]
+    public static partial void WorkerEnded(ILogger log, string name, long bytes);
 }

@@ -132,7 +132,11 @@ public sealed class VhostUserServer : IDisposable
     {
         foreach (QueueWorker? worker in _workers)
         {
-            worker?.Dispose();
+            if (worker is not null)
+            {
+                worker.Dispose();
+                VhostServerLog.WorkerEnded(_log, worker.Name, worker.ServingBytes);
+            }
         }
 
         _workers = [];

@@ -59,7 +59,7 @@ static Measured Measure(Settings settings)
     TablePlan[] plans =
     [
         net.ThroughTestpmd(), net.ThroughBench(), block.NullThroughput(), block.NullLatency(), block.FileThroughput(),
-        footprint.Idle(), FootprintTables.Start(), footprint.Memory(), FootprintTables.Size(),
+        footprint.Idle(), new AllocationTable(settings).Plan(), FootprintTables.Start(), footprint.Memory(), FootprintTables.Size(),
     ];
     var runner = new Runner(settings, Console.Out);
     var start = DateTime.UtcNow;
