@@ -37,7 +37,8 @@ public sealed record QueueConfig
 
     /// <summary>
     /// The device completes this queue in order and never writes into its chains (net transmit), so that with
-    /// <see cref="VirtioFeatures.InOrder"/> negotiated one used element may stand for a burst (virtio 1.2 §2.7.9, §2.8.8).
+    /// <see cref="VirtioFeatures.InOrder"/> negotiated one used element may stand for a burst (virtio 1.2 §2.7.9, §2.8.8). The WRITE flag of its descriptors means nothing then: DPDK's driver sets it for the
+    /// header in packed indirect tables, in front of the readable rest.
     /// </summary>
     public bool CompletesInOrderWithoutWriting { get; init; }
 

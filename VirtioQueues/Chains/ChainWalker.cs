@@ -20,6 +20,7 @@ internal unsafe struct ChainWalker : IDisposable
 
     private readonly int _queueSize;
     private readonly bool _indirectNegotiated;
+    private readonly VirtqDescFlags _writeFlag; // none on queues that are never written to: what is marked there is read like the rest
     private readonly int _chunkBuffers;
     private readonly int _chunkCount;
     private readonly Mapping _scratch;
@@ -35,6 +36,7 @@ internal unsafe struct ChainWalker : IDisposable
     public ChainWalker(QueueConfig config, GuestMemory memory)
     {
         _queueSize = config.Size;
+        _writeFlag = config.CompletesInOrderWithoutWriting ? VirtqDescFlags.None : VirtqDescFlags.Write;
         _indirectNegotiated = config.Has(VirtioFeatures.IndirectDesc);
         _chunkBuffers = Math.Max(config.Size, MaxIndirectEntries) + SplitAllowance;
         _chunkCount = Math.Min(config.Size, MaxChunks);
@@ -83,7 +85,7 @@ internal unsafe struct ChainWalker : IDisposable
             return false;
         }
 
-        ChainSlot.SetOnly(slot, _hintHost + offset, lengthBytes, (flags & VirtqDescFlags.Write) != 0, head);
+        ChainSlot.SetOnly(slot, _hintHost + offset, lengthBytes, (flags & _writeFlag) != 0, head);
         return true;
     }
 
@@ -91,7 +93,7 @@ internal unsafe struct ChainWalker : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ChainFault Add(ChainSlot* slot, ulong address, uint lengthBytes, VirtqDescFlags flags)
     {
-        bool writable = (flags & VirtqDescFlags.Write) != 0;
+        bool writable = (flags & _writeFlag) != 0;
         ulong offset = address - _hintBase; // below the region wraps to a huge value and fails the next test
         if (offset >= _hintSize || lengthBytes > _hintSize - offset || lengthBytes == 0
             || slot->ReadableCount + slot->WritableCount >= ChainSlot.InlineBuffers || lengthBytes > uint.MaxValue - slot->ReadableBytes - slot->WritableBytes

@@ -47,6 +47,18 @@ public abstract class ChainRuleTests<TRing, TDriver>
         }
     }
 
+    [Fact]
+    public void A_queue_that_is_never_written_to_reads_whatever_is_marked_as_writable()
+    {
+        foreach (bool indirect in new[] { false, true })
+        {
+            using var rig = new RingRig<TRing, TDriver>(8, inOrderDevice: true);
+            Offer(rig, new RawDriver(rig.Memory, rig.Config), [new(rig.Data, 1, Write), new(rig.Data, 2, Read), new(rig.Data, 4, Write)], indirect);
+            Assert.Equal(1, rig.Queue.Fill(64));
+            Assert.Equal((7u, 0u), (rig.Queue.Peek(0).ReadableBytes, rig.Queue.Peek(0).WritableBytes));
+        }
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
