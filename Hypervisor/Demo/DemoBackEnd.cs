@@ -1,5 +1,6 @@
 using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Launch;
+using Paravane.Hypervisor.Workers;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
@@ -26,13 +27,7 @@ internal sealed class DemoBackEnd : IDisposable
     /// <exception cref="FrontendException">The program is missing or did not come up; the message holds what it said.</exception>
     public static unsafe DemoBackEnd Start(string program, params string[] arguments)
     {
-        string folder = Path.GetDirectoryName(Environment.ProcessPath) ?? AppContext.BaseDirectory;
-        string path = Path.Combine(folder, program);
-        if (!File.Exists(path))
-        {
-            throw new FrontendException($"{program} is not in {folder}: the three programs must lie side by side, as 'make build' puts them");
-        }
-
+        string path = WorkerProcess.Find(program);
         int* pair = stackalloc int[2];
         FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
         using var theirs = new FileDescriptor(pair[1]);

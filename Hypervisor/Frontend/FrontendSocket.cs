@@ -32,7 +32,11 @@ internal sealed unsafe class FrontendSocket : IDisposable
 
     /// <summary>Connects to the listening socket at <paramref name="path"/>.</summary>
     /// <exception cref="FrontendException">Nothing listens there, or the path is too long; the message says which and what to do.</exception>
-    public static FrontendSocket Connect(string path)
+    public static FrontendSocket Connect(string path) => new(Open(path));
+
+    /// <summary>The bare descriptor of <see cref="Connect"/>.</summary>
+    /// <exception cref="FrontendException">As there.</exception>
+    public static FileDescriptor Open(string path)
     {
         byte[] name = Encoding.UTF8.GetBytes(path);
         if (name.Length >= PathCapacityBytes)
@@ -64,7 +68,7 @@ internal sealed unsafe class FrontendSocket : IDisposable
             });
         }
 
-        return new FrontendSocket(socket);
+        return socket;
     }
 
     /// <summary>Sends all of <paramref name="message"/>; <paramref name="descriptors"/> travel with its first byte.</summary>

@@ -21,6 +21,18 @@ public sealed partial class VhostUserFrontend
     /// <summary>Raised when the device changed its config space, inside <see cref="Serve"/> or while a request waits for its answer.</summary>
     public event Action? ConfigChanged;
 
+    /// <summary>Requests that came on the back-end's own channel, legal ones; for whoever limits their rate (threats H2).</summary>
+    public ulong BackendMessages { get; private set; }
+
+    /// <summary>False once the connection was given up: the back-end left, or broke the protocol. A refusal does not end it.</summary>
+    public bool IsUsable => _givenUp is null;
+
+    /// <summary>The socket, for <c>poll</c> together with other descriptors; what it says is <see cref="Serve"/>'s affair.</summary>
+    internal int SocketNumber => _socket.Number;
+
+    /// <summary>The back-end's own channel, for <c>poll</c>; −1 when there is none.</summary>
+    internal int ChannelNumber => _backend?.Number ?? -1;
+
     /// <summary>Waits up to <paramref name="timeout"/> and serves what the back-end asks for.</summary>
     /// <exception cref="FrontendException">The back-end left, or broke the protocol.</exception>
     public unsafe void Serve(TimeSpan timeout)
@@ -84,6 +96,8 @@ public sealed partial class VhostUserFrontend
             {
                 return;
             }
+
+            BackendMessages++;
 
             // Only changes of the config space are of interest; all else was not negotiated and is refused, when a word is wanted.
             bool known = header.Request == (uint)BackendRequest.ConfigChangeMsg && Has(ProtocolFeatures.Config) && header.PayloadBytes == 0;

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Paravane.VhostServer.Hosting;
 
 /// <summary>CPU numbers as <c>taskset</c> takes them: <c>2,4-6</c>.</summary>
-internal static class CpuList
+public static class CpuList
 {
     /// <summary>Highest CPU number that an affinity mask of the C library can hold.</summary>
     public const int MaxCpu = 1023;

@@ -40,6 +40,9 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
 
     public ProtocolFeatures ProtocolFeatures { get; init; }
 
+    /// <summary>Sees each message's descriptors before they are closed.</summary>
+    public Action<Received, IReadOnlyList<FileDescriptor>>? Observe { get; init; }
+
     public IReadOnlyList<Received> Received => [.. _received];
 
     public VhostUserFrontend Connect(TimeSpan? patience = null, ProtocolFeatures accept = FrontendOptions.Untracked) =>
@@ -108,6 +111,7 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
             _channel = new FrontendSocket(descriptors[0].Duplicate());
         }
 
+        Observe?.Invoke(message, descriptors);
         descriptors.ForEach(descriptor => descriptor.Dispose());
         Answer? answer = _script(message) ?? Decent(message);
         if (answer is { Close: true })

@@ -1,0 +1,375 @@
+using Paravane.Hypervisor.Frontend;
+using Paravane.Hypervisor.Memory;
+using Paravane.VhostServer.Protocol;
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Linux;
+using Paravane.VirtioQueues.Memory;
+
+namespace Paravane.Hypervisor.Virtio;
+
+/// <content>Rings and memory, as the back-end is told of them. Device thread.</content>
+internal sealed partial class VhostUserFunction
+{
+    private const VirtioStatus Negotiated = VirtioStatus.Acknowledge | VirtioStatus.Driver | VirtioStatus.FeaturesOk;
+
+    /// <summary>Guest memory; only ever grows.</summary>
+    private readonly List<GuestRamRegion> _regions;
+
+    /// <summary>The queues that the driver has started, by its index of them.</summary>
+    private readonly SortedDictionary<int, VhostUserQueue> _queues = [];
+
+    private int _toldRegions; // the first so many are known to the present back-end
+    private ulong _accepted; // features, by the driver
+    private bool _isStarted; // DRIVER_OK, and no reset since
+    private bool _isBroken; // only a reset helps
+    private bool _isPaused;
+
+    private void StartAll(ulong features, VirtqueueSetup[] queues)
+    {
+        if (_isStarted)
+        {
+            StopAll(static () => { }); // a driver that starts without a reset in between
+        }
+
+        Counters.CountStart();
+        _accepted = features & Features;
+        _isStarted = true;
+        _error.Drain();
+        foreach (VirtqueueSetup queue in queues)
+        {
+            if (!TryPrepare(queue))
+            {
+                return;
+            }
+        }
+
+        if (!_isPaused)
+        {
+            Begin(() => Activate(isReplay: false));
+        }
+    }
+
+    private void StartOne(VirtqueueSetup setup)
+    {
+        if (!_isStarted || _isBroken || _queues.ContainsKey(setup.Index) || !TryPrepare(setup) || _isPaused)
+        {
+            return;
+        }
+
+        Begin(() =>
+        {
+            VhostUserQueue queue = _queues[setup.Index];
+            _frontend!.SetVringNum(queue.Ring, queue.Config.Size);
+            Tell(queue);
+            _frontend.SetVringEnable(queue.Ring, enabled: true);
+            queue.Kick.Signal();
+        });
+    }
+
+    private void StopOne(int index, Action stopped)
+    {
+        if (_queues.TryGetValue(index, out VhostUserQueue? queue))
+        {
+            _ = Attempt(() => StopRings([queue]));
+            ForgetInflightOf(queue);
+            _queues.Remove(index);
+        }
+
+        stopped();
+    }
+
+    private void StopAll(Action stopped)
+    {
+        if (_isStarted)
+        {
+            _ = Attempt(() =>
+            {
+                StopRings(_queues.Values);
+                _frontend!.SetStatus(VirtioStatus.None);
+                if (_frontend.Has(ProtocolFeatures.ResetDevice))
+                {
+                    _frontend.ResetDevice();
+                }
+            });
+        }
+
+        _queues.Clear();
+        _isStarted = false;
+        _isBroken = false;
+        ForgetInflight();
+        ForgetConfigWrites();
+        stopped();
+    }
+
+    private void ChangeCall(int index, EventFd? call)
+    {
+        if (_queues.TryGetValue(index, out VhostUserQueue? queue))
+        {
+            queue.Call = call;
+            if (queue.IsRunning)
+            {
+                _ = Attempt(() => _frontend!.SetVringCall(queue.Ring, call));
+            }
+        }
+    }
+
+    private void Pause()
+    {
+        if (!_isPaused)
+        {
+            _isPaused = true;
+            _ = Attempt(() => StopRings(_queues.Values));
+        }
+    }
+
+    private void Resume()
+    {
+        if (_isPaused)
+        {
+            _isPaused = false;
+            if (_isStarted && !_isBroken)
+            {
+                _ = Attempt(() => Activate(isReplay: true));
+            }
+        }
+    }
+
+    private void AddMemory(GuestRamRegion region)
+    {
+        _regions.Add(region);
+        if (_frontend is null || _toldRegions == 0)
+        {
+            return; // whoever comes learns of all regions before its first ring
+        }
+
+        try
+        {
+            TellMemory();
+        }
+        catch (FrontendException refusal) when (_frontend.IsUsable)
+        {
+            _regions.RemoveAt(_regions.Count - 1);
+            Counters.CountRefusal(refusal.Message);
+            throw new FrontendException($"{Name}: {refusal.Message}", refusal);
+        }
+        catch (IOException failure)
+        {
+            Lose(failure.Message);
+        }
+    }
+
+    /// <summary>Checks what the driver wrote into its registers; all of it is the guest's.</summary>
+    private bool TryPrepare(VirtqueueSetup setup)
+    {
+        var format = (_accepted & VirtioQueues.Spec.VirtioFeatures.RingPacked) != 0 ? RingFormat.Packed : RingFormat.Split;
+        var config = new QueueConfig
+        {
+            Index = setup.Index,
+            Size = setup.Size,
+            Features = _accepted,
+            DescriptorArea = setup.Descriptors,
+            DriverArea = setup.Driver,
+            DeviceArea = setup.Device,
+            State = QueueState.Fresh(format),
+        };
+        string? error = (uint)setup.Index >= (uint)QueueCount ? "there is no such queue"
+            : setup.Size > MaxQueueSize ? $"size 0x{setup.Size:x} is larger than 0x{MaxQueueSize:x}"
+            : config.FindError(memory: null);
+        if (error is null)
+        {
+            (uint descriptor, uint driver, uint device) = config.AreaSizes();
+            if (UserOf(config.DescriptorArea, descriptor) is { } descriptors && UserOf(config.DriverArea, driver) is { } available
+                && UserOf(config.DeviceArea, device) is { } used)
+            {
+                int ring = _shape.RingOf(setup.Index, _accepted);
+                var address = new VringAddress((uint)ring, VringAddressFlags.None, descriptors, used, available, log: 0);
+                _queues[setup.Index] = new VhostUserQueue(config, ring, address, _kicks[setup.Index]) { Call = setup.Call };
+                return true;
+            }
+
+            error = $"its areas at {config.DescriptorArea}, {config.DriverArea} and {config.DeviceArea} are not each inside one range of memory";
+        }
+
+        Break($"the driver's queue {setup.Index}: {error}");
+        return false;
+    }
+
+    /// <summary>The label of a guest address, if the whole area lies in one region.</summary>
+    private ulong? UserOf(GuestAddress address, uint lengthBytes)
+    {
+        foreach (GuestRamRegion region in _regions)
+        {
+            ulong offset = address.Value - region.Guest.Value;
+            if (offset < region.SizeBytes && lengthBytes <= region.SizeBytes - offset)
+            {
+                return region.User.Value + offset;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>A start that the driver asked for. What a living back-end refuses then is the driver's fault, and trying again would not help.</summary>
+    private void Begin(Action start)
+    {
+        _ = Attempt(() =>
+        {
+            CheckFeatures();
+            try
+            {
+                start();
+            }
+            catch (FrontendException refusal) when (_frontend!.IsUsable)
+            {
+                Counters.CountRefusal(refusal.Message);
+                StopRings(_queues.Values);
+                Break(refusal.Message);
+            }
+        });
+    }
+
+    /// <summary>A back-end that came in place of another may be poorer than what the driver has accepted.</summary>
+    private void CheckFeatures()
+    {
+        ulong missing = _shape.FeaturesFor(_frontend!, _accepted) & ~_frontend!.OfferedFeatures;
+        if (missing != 0)
+        {
+            throw new FrontendException($"it lacks features that the driver uses (0x{missing:x})");
+        }
+    }
+
+    /// <summary>Everything that a back-end needs to serve the started queues, in one go.</summary>
+    /// <param name="isReplay">It goes on in place of another, or after a pause.</param>
+    private void Activate(bool isReplay)
+    {
+        CheckFeatures();
+        VhostUserFrontend frontend = _frontend!;
+        frontend.SetFeatures(_shape.FeaturesFor(frontend, _accepted));
+        if (_options.MtuBytes is { } mtu && frontend.Has(ProtocolFeatures.Mtu))
+        {
+            frontend.SetMtu(mtu);
+        }
+
+        frontend.SetStatus(Negotiated);
+        TellMemory();
+        foreach (VhostUserQueue queue in _queues.Values)
+        {
+            frontend.SetVringNum(queue.Ring, queue.Config.Size);
+        }
+
+        TellInflight();
+        if (!TryLocate())
+        {
+            return;
+        }
+
+        foreach (VhostUserQueue queue in _queues.Values)
+        {
+            Tell(queue);
+        }
+
+        foreach (VhostUserQueue queue in _queues.Values)
+        {
+            frontend.SetVringEnable(queue.Ring, enabled: true);
+        }
+
+        frontend.SetStatus(Negotiated | VirtioStatus.DriverOk);
+        foreach (VhostUserQueue queue in _queues.Values)
+        {
+            queue.Kick.Signal();
+            if (isReplay)
+            {
+                // The other one may have died between publishing buffers and signalling them; a call too many harms nobody.
+                queue.Call?.Signal();
+            }
+        }
+    }
+
+    /// <summary>Finds the positions that a dead back-end has left.</summary>
+    /// <returns>False when nobody can know one: the driver has to reset the device.</returns>
+    private bool TryLocate()
+    {
+        foreach (VhostUserQueue queue in _queues.Values)
+        {
+            if (queue.Position is null)
+            {
+                // Network devices complete each ring in order, whether or not they promise it: their rings are wires.
+                bool inOrder = DeviceId == VhostUserOptions.NetDevice || queue.Config.Has(VirtioQueues.Spec.VirtioFeatures.InOrder);
+                queue.Position = RingPosition.Find(queue.Config, _regions, inOrder);
+                if (queue.Position is null)
+                {
+                    Break($"the back-end died with requests under way in queue {queue.Config.Index}, and keeps no record of them");
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+
+    private void Tell(VhostUserQueue queue)
+    {
+        VhostUserFrontend frontend = _frontend!;
+        frontend.SetVringAddress(queue.Address);
+        frontend.SetVringBase(queue.Ring, queue.Position!.Value);
+        frontend.SetVringCall(queue.Ring, queue.Call);
+        frontend.SetVringErr(queue.Ring, _error);
+        queue.Begun = queue.Position.Value;
+        queue.IsRunning = true;
+        frontend.SetVringKick(queue.Ring, queue.Kick);
+    }
+
+    private void StopRings(ICollection<VhostUserQueue> queues)
+    {
+        foreach (VhostUserQueue queue in queues)
+        {
+            if (queue.IsRunning)
+            {
+                _frontend!.SetVringEnable(queue.Ring, enabled: false);
+            }
+        }
+
+        foreach (VhostUserQueue queue in queues)
+        {
+            if (queue.IsRunning)
+            {
+                queue.Position = _frontend!.GetVringBase(queue.Ring);
+                queue.IsRunning = false;
+            }
+        }
+    }
+
+    /// <summary>Tells the present back-end of regions that it does not know yet.</summary>
+    private void TellMemory()
+    {
+        VhostUserFrontend frontend = _frontend!;
+        if ((ulong)_regions.Count > frontend.MemorySlots)
+        {
+            throw new FrontendException($"{_regions.Count} memory regions: the back-end takes {frontend.MemorySlots}");
+        }
+
+        if (!frontend.Has(ProtocolFeatures.ConfigureMemSlots))
+        {
+            if (_toldRegions < _regions.Count)
+            {
+                frontend.SetMemoryTable(_regions);
+                _toldRegions = _regions.Count;
+            }
+
+            return;
+        }
+
+        for (; _toldRegions < _regions.Count; _toldRegions++)
+        {
+            frontend.AddMemory(_regions[_toldRegions]);
+        }
+    }
+
+    private void Break(string reason)
+    {
+        _isBroken = true;
+        Counters.CountNeedsReset(reason);
+        _options.Log($"{Name}: {reason}; the driver has to reset the device");
+        NeedsReset?.Invoke();
+    }
+}
