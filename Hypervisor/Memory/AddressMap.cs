@@ -21,6 +21,9 @@ internal static class AddressMap
     /// <summary>Page tables of a 64-bit start: PML4, PDPT and four page directories that map 4 GiB one to one.</summary>
     public const ulong PageTables = 0x9000;
 
+    /// <summary>Linux boot protocol: the seed of the guest's random numbers, one entry of <c>setup_data</c>. Behind the page tables.</summary>
+    public const ulong SetupData = 0xF000;
+
     /// <summary>The kernel's command line, zero-terminated.</summary>
     public const ulong CommandLine = 0x20000;
 
