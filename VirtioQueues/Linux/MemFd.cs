@@ -7,7 +7,7 @@ namespace Paravane.VirtioQueues.Linux;
 public sealed unsafe class MemFd : FileDescriptor
 {
     private const int AddSeals = 1033; // F_ADD_SEALS
-    private const uint CloseOnExec = 1, AllowSealing = 2, HugePages = 4; // MFD_*
+    private const uint CloseOnExec = 1, AllowSealing = 2, HugePages = 4 | (21u << 26); // MFD_*; 2 MiB, whatever the host's default size
     private const int SealSeal = 1, SealShrink = 2, SealGrow = 4; // F_SEAL_*
 
     private MemFd(int fd, ulong lengthBytes)
@@ -19,7 +19,7 @@ public sealed unsafe class MemFd : FileDescriptor
     /// <summary>Creates <paramref name="lengthBytes"/> of zeroed memory, sealed against growing and shrinking.</summary>
     /// <param name="name">Shown in <c>/proc/PID/maps</c>.</param>
     /// <param name="lengthBytes">Length in bytes; with huge pages a multiple of 2 MiB.</param>
-    /// <param name="hugePages">Back it with the default huge page size.</param>
+    /// <param name="hugePages">Back it with huge pages of 2 MiB.</param>
     /// <exception cref="LinuxException">Not enough memory or huge pages.</exception>
     public static MemFd Create(string name, ulong lengthBytes, bool hugePages = false)
     {

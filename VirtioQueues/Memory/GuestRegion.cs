@@ -36,8 +36,12 @@ public sealed unsafe class GuestRegion
     /// <param name="file">A regular file, memfd or huge page file.</param>
     /// <param name="fileOffset">Offset of the region in the file in bytes; need not be page-aligned.</param>
     /// <param name="populate">Pre-fault every page.</param>
+    /// <param name="hostAlignment">For who maps memory first: the mapping starts at a multiple of it (a power of two; 0 for no wish).</param>
+    /// <param name="reserve">For who maps memory first: fail now when there are not enough huge pages.</param>
     /// <exception cref="GuestMemoryException">The size is 0, a sum wraps, or the file is too short or cannot be mapped (threats A1, A2).</exception>
-    public static GuestRegion Map(GuestAddress guest, UserAddress user, ulong sizeBytes, FileDescriptor file, ulong fileOffset, bool populate = false)
+    public static GuestRegion Map(
+        GuestAddress guest, UserAddress user, ulong sizeBytes, FileDescriptor file, ulong fileOffset, bool populate = false,
+        ulong hostAlignment = 0, bool reserve = false)
     {
         ArgumentNullException.ThrowIfNull(file);
         if (sizeBytes == 0)
@@ -68,7 +72,7 @@ public sealed unsafe class GuestRegion
         ulong lengthBytes = checked((fileOffset - start + sizeBytes + alignment - 1) & ~(alignment - 1));
         try
         {
-            Mapping mapping = Linux.Mapping.OfFile(file, start, checked((nuint)lengthBytes), populate: populate);
+            Mapping mapping = Linux.Mapping.OfFile(file, start, checked((nuint)lengthBytes), populate: populate, alignment: checked((nuint)hostAlignment), reserve: reserve);
             mapping.ExcludeFromCoreDumps();
             return new GuestRegion(guest, user, sizeBytes, new RegionMapping(mapping), mapping.Address + (fileOffset - start));
         }
@@ -84,6 +88,15 @@ public sealed unsafe class GuestRegion
         ArgumentNullException.ThrowIfNull(other);
         return Intersects(Guest.Value, SizeBytes, other.Guest.Value, other.SizeBytes) || Intersects(User.Value, SizeBytes, other.User.Value, other.SizeBytes);
     }
+
+    /// <summary>Asks for transparent huge pages. Best effort.</summary>
+    public void PreferHugePages() => Mapping.Mapping.PreferHugePages();
+
+    /// <summary>Makes a range of the region present, so that no later access waits for the kernel. Several threads may do parts of it.</summary>
+    /// <param name="offsetBytes">From the start of a region whose file offset is a multiple of the page size; itself a multiple of it.</param>
+    /// <param name="lengthBytes">Length in bytes.</param>
+    /// <exception cref="LinuxException">There is not enough memory, or the kernel is older than 5.14.</exception>
+    public void Prefault(ulong offsetBytes, ulong lengthBytes) => Mapping.Mapping.Prefault(checked((nuint)offsetBytes), checked((nuint)lengthBytes));
 
     /// <summary>Unmaps a region that never went into a table.</summary>
     public void Discard()
