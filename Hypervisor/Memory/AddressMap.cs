@@ -3,7 +3,7 @@ namespace Paravane.Hypervisor.Memory;
 /// <summary>Where things lie in the guest's physical address space. Fixed: firmware tables, page tables and devices are built on it.</summary>
 internal static class AddressMap
 {
-    /// <summary>The boot GDT, 5 entries of 8 bytes.</summary>
+    /// <summary>The boot GDT, 7 entries of 8 bytes.</summary>
     public const ulong BootGdt = 0x500;
 
     /// <summary>PVH: <c>hvm_start_info</c>.</summary>
