@@ -7,9 +7,14 @@ namespace Paravane.Hypervisor.Kvm;
 /// </remarks>
 internal interface IMemoryWindows
 {
-    /// <summary>From now on <paramref name="device"/> answers <paramref name="lengthBytes"/> bytes from <paramref name="address"/>, where nothing else does.</summary>
-    void Add(ulong address, ulong lengthBytes, IBusDevice device);
+    /// <summary>From now on <paramref name="device"/> answers <paramref name="sizeBytes"/> bytes from <paramref name="address"/>.</summary>
+    /// <param name="address">Guest physical address.</param>
+    /// <param name="sizeBytes">At least 1.</param>
+    /// <param name="device">Who answers.</param>
+    /// <param name="name">For counters and logs.</param>
+    /// <returns>False, and nothing changed, when another device answers there.</returns>
+    bool TryAdd(ulong address, ulong sizeBytes, IBusDevice device, string name);
 
-    /// <summary>Ends <see cref="Add"/>. An access that another vCPU has already begun may still reach the device.</summary>
+    /// <summary>Ends <see cref="TryAdd"/>. An access that another vCPU has already begun may still reach the device.</summary>
     void Remove(ulong address);
 }
