@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
 using Paravane.Hypervisor.Kvm;
+using Paravane.VhostServer.Protocol;
 using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Virtio;

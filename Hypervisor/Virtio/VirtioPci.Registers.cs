@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Paravane.VhostServer.Protocol;
 
 namespace Paravane.Hypervisor.Virtio;
 

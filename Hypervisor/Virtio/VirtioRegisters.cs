@@ -1,3 +1,4 @@
+using Paravane.VhostServer.Protocol;
 using Paravane.VirtioQueues.Spec;
 
 namespace Paravane.Hypervisor.Virtio;
@@ -21,6 +22,10 @@ internal sealed class VirtioRegisters(IVirtioFunction function, IVirtioTransport
     /// </summary>
     private const ulong HiddenFeatures = VirtioFeatures.ProtocolFeatures | VirtioFeatures.LogAll | VirtioFeatures.NotifyOnEmpty | VirtioFeatures.AnyLayout
         | VirtioFeatures.NotificationData | ForeignTransportFeatures;
+
+    /// <summary>What a driver can set; NEEDS_RESET is the device's.</summary>
+    private const VirtioStatus ByDriver =
+        VirtioStatus.Acknowledge | VirtioStatus.Driver | VirtioStatus.DriverOk | VirtioStatus.FeaturesOk | VirtioStatus.Failed;
 
     private readonly QueueRegisters[] _queues = NewQueues(function);
     private VirtioStatus _status;
@@ -107,7 +112,7 @@ internal sealed class VirtioRegisters(IVirtioFunction function, IVirtioTransport
             return;
         }
 
-        VirtioStatus added = value & VirtioStatus.ByDriver & ~_status;
+        VirtioStatus added = value & ByDriver & ~_status;
         if ((added & VirtioStatus.FeaturesOk) != 0 && !FeaturesAreAcceptable())
         {
             added &= ~VirtioStatus.FeaturesOk;
