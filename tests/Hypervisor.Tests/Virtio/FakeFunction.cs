@@ -202,14 +202,13 @@ internal sealed class FakeFunction(int queues = 3) : IVirtioFunction, IDisposabl
         }
         else
         {
-            TimeSpan pause = StopTime;
-            ThreadPool.UnsafeQueueUserWorkItem(
-                _ =>
-                {
-                    Thread.Sleep(pause);
-                    stop();
-                },
-                null);
+            // Not the pool: a busy machine lets its threads wait for longer than a reset has patience.
+            new Thread(() =>
+            {
+                Thread.Sleep(StopTime);
+                stop();
+            })
+            { IsBackground = true }.Start();
         }
     }
 }
