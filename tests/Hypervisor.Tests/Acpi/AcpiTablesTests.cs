@@ -30,10 +30,10 @@ public sealed class AcpiTablesTests
     [Fact]
     public void The_tables_go_where_the_address_map_says()
     {
-        using var memory = new MachineMemory(16 << 20);
+        using var memory = new BootMemory(16 << 20);
         Assert.Equal(AddressMap.AcpiTables, AcpiTables.Write(Full, memory.Table));
         Assert.Equal(AcpiTables.Build(Full), memory.Bytes(AddressMap.AcpiTables, AcpiTables.Build(Full).Length));
-        using var tiny = new MachineMemory(64 << 10);
+        using var tiny = new BootMemory(64 << 10);
         Assert.Throws<InvalidOperationException>(() => AcpiTables.Write(Full, tiny.Table));
     }
 

@@ -193,7 +193,7 @@ public sealed class BadKernelTests
     /// <returns>The message of a clean error, or null when it loads. Other exceptions come through.</returns>
     private static string? TryLoad(string kernelPath, string? initrdPath = null, ulong ramBytes = Ram, string commandLine = "")
     {
-        using var memory = new MachineMemory(ramBytes);
+        using var memory = new BootMemory(ramBytes);
         try
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);

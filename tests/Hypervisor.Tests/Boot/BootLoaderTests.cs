@@ -25,7 +25,7 @@ public sealed class BootLoaderTests
             "zstd" => TestKernel.BzImage(TestKernel.Zstd(elf)),
             _ => elf,
         });
-        using var memory = new MachineMemory(Ram);
+        using var memory = new BootMemory(Ram);
         using KernelImage kernel = KernelImage.Open(file.Path);
         Dirty(memory);
         BootState state = BootLoader.Load(kernel, null, "quiet", memory.Table, Ram, Rsdp);
@@ -46,7 +46,7 @@ public sealed class BootLoaderTests
         using var file = new TestFile(TestKernel.BzImage(TestKernel.Gzip(TestKernel.Elf())));
         byte[] initrdBytes = TestKernel.Pattern(12345, 9);
         using var initrdFile = new TestFile(initrdBytes);
-        using var memory = new MachineMemory(Ram);
+        using var memory = new BootMemory(Ram);
         using KernelImage kernel = KernelImage.Open(file.Path);
         using BootFile initrd = BootFile.Open("initrd", initrdFile.Path);
         _ = BootLoader.Load(kernel, initrd, "console=ttyS0 töst", memory.Table, Ram, Rsdp);
@@ -89,7 +89,7 @@ public sealed class BootLoaderTests
         // The initrd stays below the kernel's limit, though there is RAM above it.
         using var file = new TestFile(TestKernel.BzImage(TestKernel.Gzip(TestKernel.Elf())));
         using var initrdFile = new TestFile([1, 2, 3]);
-        using var memory = new MachineMemory(Five);
+        using var memory = new BootMemory(Five);
         using KernelImage kernel = KernelImage.Open(file.Path);
         using BootFile initrd = BootFile.Open("initrd", initrdFile.Path);
         _ = BootLoader.Load(kernel, initrd, string.Empty, memory.Table, Five, Rsdp);
@@ -103,7 +103,7 @@ public sealed class BootLoaderTests
     {
         using var file = new TestFile(TestKernel.BzImage(TestKernel.Gzip(TestKernel.Elf(noteBytes: noteBytes))));
         using var initrdFile = new TestFile([7, 8, 9]);
-        using var memory = new MachineMemory(Ram);
+        using var memory = new BootMemory(Ram);
         using KernelImage kernel = KernelImage.Open(file.Path);
         using BootFile initrd = BootFile.Open("initrd", initrdFile.Path);
         BootState state = BootLoader.Load(kernel, initrd, "pvh", memory.Table, Ram, Rsdp, EntryChoice.Pvh);
@@ -123,7 +123,7 @@ public sealed class BootLoaderTests
     public void Pvh_is_used_where_there_is_no_64_bit_entry()
     {
         using var file = new TestFile(TestKernel.Elf(entry: 0));
-        using var memory = new MachineMemory(Ram);
+        using var memory = new BootMemory(Ram);
         using KernelImage kernel = KernelImage.Open(file.Path);
         Assert.Equal(BootMode.Pvh, BootLoader.Load(kernel, null, string.Empty, memory.Table, Ram, Rsdp).Mode);
     }
@@ -134,7 +134,7 @@ public sealed class BootLoaderTests
         string? path = Directory.Exists("/boot") ? Directory.EnumerateFiles("/boot", "vmlinuz-*-amd64").FirstOrDefault() : null;
         Assert.SkipWhen(path is null, "no kernel in /boot");
         const ulong HalfGigabyte = 512 << 20;
-        using var memory = new MachineMemory(HalfGigabyte);
+        using var memory = new BootMemory(HalfGigabyte);
         using KernelImage kernel = KernelImage.Open(path!);
         long start = Stopwatch.GetTimestamp();
         BootState state = BootLoader.Load(kernel, null, KernelCommandLine.Compose(pci: true, "quiet"), memory.Table, HalfGigabyte, Rsdp);
@@ -160,7 +160,7 @@ public sealed class BootLoaderTests
         return (BitConverter.ToUInt64(page, at), BitConverter.ToUInt64(page, at + 8), BitConverter.ToUInt32(page, at + 16));
     }
 
-    private static void Dirty(MachineMemory memory)
+    private static void Dirty(BootMemory memory)
     {
         byte[] junk = new byte[TestKernel.DataMemoryBytes];
         Array.Fill(junk, (byte)0xAA);
@@ -170,7 +170,7 @@ public sealed class BootLoaderTests
         }
     }
 
-    private static void AssertLoaded(MachineMemory memory)
+    private static void AssertLoaded(BootMemory memory)
     {
         Assert.Equal(TestKernel.Text, memory.Bytes(TestKernel.Base, TestKernel.TextBytes));
         Assert.Equal(TestKernel.Data, memory.Bytes(TestKernel.SecondBase, TestKernel.DataBytes));

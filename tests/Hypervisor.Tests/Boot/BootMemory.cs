@@ -5,9 +5,9 @@ using Paravane.VirtioQueues.Memory;
 namespace Paravane.Hypervisor.Tests.Boot;
 
 /// <summary>Guest RAM as a machine has it: from 0 to at most 3 GiB, and from 4 GiB on. Nothing of it is really there until it is written.</summary>
-internal sealed class MachineMemory : IDisposable
+internal sealed class BootMemory : IDisposable
 {
-    public MachineMemory(ulong ramBytes)
+    public BootMemory(ulong ramBytes)
     {
         RamBytes = ramBytes;
         ulong low = Math.Min(ramBytes, AddressMap.LowMemoryEnd);
