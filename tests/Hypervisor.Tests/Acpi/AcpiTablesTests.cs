@@ -3,7 +3,7 @@ using System.Text;
 using Paravane.Hypervisor.Acpi;
 using Paravane.Hypervisor.Legacy;
 using Paravane.Hypervisor.Memory;
-using MachineMemory = Paravane.Hypervisor.Tests.Boot.MachineMemory;
+using Paravane.Hypervisor.Tests.Boot;
 
 namespace Paravane.Hypervisor.Tests.Acpi;
 
