@@ -17,6 +17,7 @@ internal interface IInterruptController
     void SetMessage(int gsi, MsiMessage? message);
 
     /// <summary>From now on a signal of <paramref name="source"/> raises <paramref name="gsi"/>. An eventfd that is already signalled raises it at once.</summary>
+    /// <remarks>That signal is taken out: after <see cref="Detach"/> it is not in the eventfd any more.</remarks>
     void Attach(int gsi, EventFd source);
 
     /// <summary>Ends <see cref="Attach"/>: signals stay in the eventfd.</summary>

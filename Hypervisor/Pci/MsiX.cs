@@ -240,22 +240,8 @@ internal sealed class MsiX
         }
 
         Route(ref vector);
-
-        // An eventfd that is readable when it is attached raises the interrupt but stays readable, and would be pending for ever after. So the
-        // count is taken out before, and put back when somebody listens. An event in between raises on its own.
-        bool pending = source.Drain();
-        try
-        {
-            _interrupts.Attach(vector.Gsi, source);
-            vector.IsAttached = true;
-        }
-        finally
-        {
-            if (pending)
-            {
-                source.Signal();
-            }
-        }
+        _interrupts.Attach(vector.Gsi, source); // what is pending is raised by this
+        vector.IsAttached = true;
     }
 
     private void Route(ref MsiXVector vector)

@@ -5,7 +5,8 @@ namespace Paravane.Hypervisor.Virtio;
 /// <summary>A virtio device as its transport (virtio-pci, virtio-mmio) sees it. The transport owns registers, doorbells and interrupts; this owns the rest.</summary>
 /// <remarks>
 /// Any thread, and no call waits for a back-end: orders are carried out one after the other on the device's own thread, so that a vCPU never
-/// waits for another process (threats H6).
+/// waits for another process (threats H6). The transport calls with its own lock held, and takes that lock in what the events and callbacks here
+/// call: they are raised with no lock held that a method here takes.
 /// </remarks>
 internal interface IVirtioFunction
 {

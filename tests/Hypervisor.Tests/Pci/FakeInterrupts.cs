@@ -1,11 +1,10 @@
 using Paravane.Hypervisor.Kvm;
 using Paravane.VirtioQueues.Linux;
-using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Pci;
 
 /// <summary>
-/// Interrupts as KVM takes them: an eventfd that is readable when it is attached raises at once; after that each signal raises; what breaks KVM's
+/// Interrupts as KVM takes them: an eventfd that is signalled when it is attached raises at once; after that each signal raises; what breaks KVM's
 /// rules is written down. Signals are taken in by <see cref="Deliver"/>, or by a thread of its own.
 /// </summary>
 internal sealed class FakeInterrupts : IInterruptController, IDisposable
@@ -22,8 +21,6 @@ internal sealed class FakeInterrupts : IInterruptController, IDisposable
     public List<string> Violations { get; } = [];
 
     public int Calls { get; private set; }
-
-    public int RaisedAtAttach { get; private set; }
 
     public int LineChanges { get; private set; }
 
@@ -109,12 +106,7 @@ internal sealed class FakeInterrupts : IInterruptController, IDisposable
             Check(gsi < 24 || (_routes.TryGetValue(gsi, out MsiMessage? message) && message is not null), $"GSI {gsi} attached without a route");
             Check(!_attached.ContainsKey(gsi) && !_attached.ContainsValue(source), $"GSI {gsi} attached twice");
             _attached.Add(gsi, source);
-            if (IsReadable(source))
-            {
-                RaisedAtAttach++;
-                source.Drain();
-                Raise(gsi);
-            }
+            TakeIn(gsi, source);
         }
     }
 
@@ -205,12 +197,6 @@ internal sealed class FakeInterrupts : IInterruptController, IDisposable
     {
         _stop = true;
         _thread?.Join();
-    }
-
-    internal static unsafe bool IsReadable(EventFd source)
-    {
-        var entry = new pollfd { fd = source.Number, events = (short)LibC.POLLIN };
-        return Polling.Wait(&entry, 1, 0) > 0;
     }
 
     private void TakeIn(int gsi, EventFd source)

@@ -13,7 +13,6 @@ public sealed class MsiXTests : IDisposable
 
     private readonly FakeInterrupts _interrupts = new();
     private readonly MsiX _msiX;
-    private bool _hasConcurrentEvents;
 
     public MsiXTests() => _msiX = new MsiX(Vectors, _interrupts);
 
@@ -23,7 +22,6 @@ public sealed class MsiXTests : IDisposable
         _msiX.Close();
         Assert.Equal(0, _interrupts.GsisTaken);
         Assert.Equal(0, _interrupts.AttachedCount);
-        Assert.True(_hasConcurrentEvents || _interrupts.RaisedAtAttach == 0, "an eventfd that is readable when it is attached stays so");
         Assert.Empty(_interrupts.Violations);
         _interrupts.Dispose();
     }
@@ -204,7 +202,6 @@ public sealed class MsiXTests : IDisposable
     [Fact]
     public void No_event_is_lost_while_a_vector_is_masked_unmasked_and_moved()
     {
-        _hasConcurrentEvents = true;
         _interrupts.Run();
         _msiX.SetControl(Enable);
         Program(1, Message(1), masked: false);
