@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using K4os.Compression.LZ4;
-using SharpCompress.Compressors.Xz;
 using ZstdSharp;
 
 namespace Paravane.Hypervisor.Boot;
@@ -74,7 +73,7 @@ internal static class Unpacker
 
         if (packed.StartsWith(XzMagic))
         {
-            return ("xz", Xz);
+            return ("xz", Xz.Decode);
         }
 
         return BinaryPrimitives.ReadUInt32LittleEndian(packed) switch
@@ -93,17 +92,6 @@ internal static class Unpacker
         {
             using var bytes = new UnmanagedMemoryStream(pointer, packed.Length);
             using var stream = new GZipStream(bytes, CompressionMode.Decompress);
-            return stream.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
-        }
-    }
-
-    private static unsafe int Xz(ReadOnlySpan<byte> packed, Span<byte> target)
-    {
-        // SAFETY: as for gzip.
-        fixed (byte* pointer = packed)
-        {
-            using var bytes = new UnmanagedMemoryStream(pointer, packed.Length);
-            using var stream = new XZStream(bytes);
             return stream.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
         }
     }
