@@ -19,6 +19,24 @@ public unsafe interface IRing<TSelf>
     /// <returns>False when an area is not inside one region; the ring must not be used then.</returns>
     internal bool TryAttach(QueueConfig config, GuestMemory memory);
 
+    /// <summary>
+    /// Takes up the record of requests in flight (<see cref="QueueConfig.Inflight"/>), after the first attachment. What a predecessor left undone is taken before
+    /// anything else, in the order in which it was taken first.
+    /// </summary>
+    internal void Resume(QueueConfig config, ref ChainFault fault);
+
+    /// <summary>Chains of a predecessor that have to be had by <see cref="TryTakeAgain"/>; <see cref="TryTake"/> would skip them.</summary>
+    internal int Unserved { get; }
+
+    /// <summary>Takes the oldest of them into <paramref name="slot"/>. False: it is not a chain any more.</summary>
+    internal bool TryTakeAgain(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault);
+
+    /// <summary>Records that these chains were taken last, in this order, before anybody looks at them. Only with a record.</summary>
+    internal void RecordTaken(ChainSlot* slots, ushort* indices, int count);
+
+    /// <summary>Records that <paramref name="slot"/> is about to be completed. Only with a record.</summary>
+    internal void RecordComplete(ChainSlot* slot);
+
     /// <summary>How many chains may be taken now, at most <paramref name="max"/>. One acquire of the driver's index when the shadow knows of fewer.</summary>
     internal int Available(int max, ref ChainFault fault);
 

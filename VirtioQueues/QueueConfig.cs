@@ -1,3 +1,4 @@
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 
@@ -35,6 +36,9 @@ public sealed record QueueConfig
     /// <summary>Guest address at which writes to the device area are logged, or null when they are not (VHOST_VRING_F_LOG).</summary>
     public GuestAddress? UsedLog { get; init; }
 
+    /// <summary>Where requests in flight are recorded, and where those of a predecessor are found; outlives the queue. Null: nothing is recorded.</summary>
+    public InflightRecord? Inflight { get; init; }
+
     /// <summary>
     /// The device completes this queue in order and never writes into its chains (net transmit), so that with
     /// <see cref="VirtioFeatures.InOrder"/> negotiated one used element may stand for a burst (virtio 1.2 §2.7.9, §2.8.8). The WRITE flag of its descriptors means nothing then: DPDK's driver sets it for the
@@ -58,8 +62,8 @@ public sealed record QueueConfig
     /// <summary>True when all bits of <paramref name="mask"/> were negotiated.</summary>
     public bool Has(ulong mask) => (Features & mask) == mask;
 
-    /// <summary>Checks size and base, alignment and, with a table given, that each area lies inside one region.</summary>
-    /// <returns>Null, or a sentence that names the value and the rule (threats M10, M11).</returns>
+    /// <summary>Checks size and base, alignment, the record and, with a table given, that each area lies inside one region.</summary>
+    /// <returns>Null, or a sentence that names the value and the rule (threats M10, M11, I3).</returns>
     public unsafe string? FindError(GuestMemory? memory)
     {
         if (Size is < 1 or > MaxSize || (Format == RingFormat.Split && !System.Numerics.BitOperations.IsPow2(Size)))
@@ -73,7 +77,8 @@ public sealed record QueueConfig
         }
 
         (uint descriptor, uint driver, uint device) = AreaSizes();
-        return FindAreaError(memory, "descriptor area", DescriptorArea, descriptor, DescriptorAlignment, out _)
+        return Inflight?.FindError(Index, Size, Format)
+            ?? FindAreaError(memory, "descriptor area", DescriptorArea, descriptor, DescriptorAlignment, out _)
             ?? FindAreaError(memory, "driver area", DriverArea, driver, DriverAlignment, out _)
             ?? FindAreaError(memory, "device area", DeviceArea, device, DeviceAlignment, out _);
     }

@@ -32,6 +32,8 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     private readonly ushort* _free;
     private readonly ushort* _window;
     private readonly int _size;
+    private readonly bool _isRecorded;
+    private bool _isResumed;
     private TRing _ring;
     private ChainWalker _walker;
     private int _freeCount;
@@ -66,12 +68,16 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         _freeCount = config.Size;
         _walker = new ChainWalker(config, memory);
         _ring = TRing.Open(config);
-        _attached = _ring.TryAttach(config, memory);
+        _isWatched = _isRecorded = config.Inflight is not null;
+        _attached = TryAttach(config, memory);
         memory.Acquire(); // last: nothing is held when something above throws
     }
 
     /// <inheritdoc/>
     public override long Completed => Volatile.Read(ref _completed);
+
+    /// <inheritdoc/>
+    public override int Unserved => _ring.Unserved;
 
     /// <inheritdoc/>
     public override QueueState State => _ring.State;
@@ -151,9 +157,9 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     public void Complete(ChainToken token, uint writtenBytes)
     {
         ChainSlot* slot = SlotOf(token);
-        if (Log is not null)
+        if (_isWatched)
         {
-            LogWrites(slot);
+            WatchCompletion(slot);
         }
 
         _ring.Complete(slot, writtenBytes);
@@ -180,9 +186,9 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         for (int i = 0; i < count; i++)
         {
             ChainSlot* slot = SlotOf(new ChainToken(indices[i]));
-            if (Log is not null)
+            if (_isWatched)
             {
-                LogWrites(slot);
+                WatchCompletion(slot);
             }
 
             slot->Taken = 0;
@@ -225,7 +231,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             return true;
         }
 
-        bool idle = _ring.TryArm() && _windowCount == 0;
+        bool idle = _ring.TryArm() && _windowCount == 0 && _ring.Unserved == 0;
         LogRing();
         return idle;
     }
@@ -238,7 +244,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             return true;
         }
 
-        bool idle = _ring.TryArm();
+        bool idle = _ring.TryArm() && _ring.Unserved == 0;
         LogRing();
         return idle;
     }
@@ -301,7 +307,25 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
     private protected override bool Attach(GuestMemory memory)
     {
         _walker.SetMemory(memory);
-        return _ring.TryAttach(Config, memory);
+        return TryAttach(Config, memory);
+    }
+
+    private bool TryAttach(QueueConfig config, GuestMemory memory)
+    {
+        if (!_ring.TryAttach(config, memory))
+        {
+            return false;
+        }
+
+        if (_isRecorded && !_isResumed)
+        {
+            _isResumed = true;
+            ChainFault fault = ChainFault.None;
+            _ring.Resume(config, ref fault);
+            Break(fault);
+        }
+
+        return true;
     }
 
     private protected override void ReleaseScratch()
@@ -337,7 +361,14 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         }
 
         ChainFault fault = ChainFault.None;
-        int count = _ring.Available(wanted, ref fault);
+        if (_isRecorded && _ring.Unserved != 0)
+        {
+            TakeAgain(wanted, ref fault);
+            wanted = 0;
+        }
+
+        int windowCount = _windowCount;
+        int count = wanted == 0 ? 0 : _ring.Available(wanted, ref fault);
         if (count > _freeCount)
         {
             // With a slot for each descriptor, all of them taken leaves the driver nothing to offer.
@@ -365,9 +396,49 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
             _window[_windowStart + _windowCount++] = index;
         }
 
+        if (_isRecorded)
+        {
+            _ring.RecordTaken(_slots, _window + _windowStart + windowCount, _windowCount - windowCount);
+        }
+
         if (fault != ChainFault.None)
         {
             Fail(fault);
+        }
+    }
+
+    /// <summary>Takes what a predecessor left undone; chains that the driver added since come with the next call.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TakeAgain(int wanted, ref ChainFault fault)
+    {
+        for (; wanted > 0 && _ring.Unserved != 0 && _freeCount != 0 && _walker.HasRoom; wanted--)
+        {
+            ushort index = _free[_freeCount - 1];
+            ChainSlot* slot = _slots + index;
+            ChainSlot.Open(slot);
+            if (!_ring.TryTakeAgain(ref _walker, slot, ref fault))
+            {
+                slot->Taken = 0;
+                _walker.Free(slot);
+                return;
+            }
+
+            _freeCount--;
+            _window[_windowStart + _windowCount++] = index;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WatchCompletion(ChainSlot* slot)
+    {
+        if (Log is not null)
+        {
+            LogWrites(slot);
+        }
+
+        if (_isRecorded)
+        {
+            _ring.RecordComplete(slot);
         }
     }
 
@@ -383,7 +454,7 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         }
     }
 
-    private void LogRing()
+    private protected override void LogRing()
     {
         if (Log is { } log && !_ring.TryLog(Config, log))
         {

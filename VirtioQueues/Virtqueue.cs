@@ -13,6 +13,7 @@ public abstract class Virtqueue : IDisposable
     private protected int _callNumber = -1;
     private protected int _inFlight;
     private protected bool _attached;
+    private protected bool _isWatched; // completions are logged or recorded
     private long _calls;
     private bool _disposed;
 
@@ -68,6 +69,12 @@ public abstract class Virtqueue : IDisposable
 
     /// <summary>Chains completed so far.</summary>
     public abstract long Completed { get; }
+
+    /// <summary>
+    /// Requests of a predecessor (<see cref="QueueConfig.Inflight"/>) that no <c>Fill</c> has brought yet. They come before all others; <see cref="State"/> lies
+    /// behind them, so after a stop only the record knows of those that are left.
+    /// </summary>
+    public abstract int Unserved { get; }
 
     /// <summary>Where to go on after a stop, once nothing is in flight and <see cref="ReturnUnused"/> was called.</summary>
     public abstract QueueState State { get; }
@@ -128,6 +135,11 @@ public abstract class Virtqueue : IDisposable
         ArgumentNullException.ThrowIfNull(config);
         Log = log;
         Config = config;
+        _isWatched = log is not null || config.Inflight is not null;
+        if (config.Inflight is not null)
+        {
+            LogRing(); // a predecessor's requests were laid out before the log was known
+        }
     }
 
     /// <summary>Marks the queue broken. The first fault stays.</summary>
@@ -170,6 +182,8 @@ public abstract class Virtqueue : IDisposable
     private protected abstract bool Attach(GuestMemory memory);
 
     private protected abstract void ReleaseScratch();
+
+    private protected abstract void LogRing();
 
     private protected void SignalCall()
     {

@@ -56,4 +56,7 @@ public enum ChainFault : byte
 
     /// <summary>A write to guest memory could not be recorded in the dirty log (M17).</summary>
     DirtyLogTooSmall,
+
+    /// <summary>The record of requests in flight contradicts itself or the ring (I2).</summary>
+    InflightRecord,
 }

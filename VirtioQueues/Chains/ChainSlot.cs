@@ -38,6 +38,9 @@ internal unsafe struct ChainSlot
     /// <summary>Non-zero from taking to completion or rewinding.</summary>
     public byte Taken;
 
+    /// <summary>With a record of requests in flight. Packed: the list's first entry there. Split: 1 when the chain was taken again for a predecessor, else 0.</summary>
+    public ushort Entry;
+
     private fixed ulong _inline[InlineBuffers * 2];
 
     /// <summary>Takes the slot into use, before anything else is stored in it.</summary>

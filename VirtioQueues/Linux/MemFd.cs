@@ -6,7 +6,7 @@ namespace Paravane.VirtioQueues.Linux;
 /// <summary>Anonymous shareable memory, <c>memfd_create(2)</c>: guest RAM of a demo or a test, or an inflight record.</summary>
 public sealed unsafe class MemFd : FileDescriptor
 {
-    private const int AddSeals = 1033; // F_ADD_SEALS
+    private const int AddSeals = 1033, GetSeals = 1034; // F_ADD_SEALS, F_GET_SEALS
     private const uint CloseOnExec = 1, AllowSealing = 2, HugePages = 4 | (21u << 26); // MFD_*; 2 MiB, whatever the host's default size
     private const int SealSeal = 1, SealShrink = 2, SealGrow = 4; // F_SEAL_*
 
@@ -15,6 +15,15 @@ public sealed unsafe class MemFd : FileDescriptor
 
     /// <summary>Length in bytes, fixed by seals.</summary>
     public ulong LengthBytes { get; }
+
+    /// <summary>Makes sure that nobody, whoever holds the file, can shrink it any more: pages that are mapped here stay.</summary>
+    /// <returns>False when that is not possible: no memfd, or one that may not be sealed.</returns>
+    public static bool TrySealSize(FileDescriptor file)
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        int seals = LibC.fcntl(file.Number, GetSeals);
+        return seals >= 0 && ((seals & SealShrink) != 0 || LibC.fcntl(file.Number, AddSeals, SealShrink) >= 0);
+    }
 
     /// <summary>Creates <paramref name="lengthBytes"/> of zeroed memory, sealed against growing and shrinking.</summary>
     /// <param name="name">Shown in <c>/proc/PID/maps</c>.</param>

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 
@@ -39,6 +40,8 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
     // One bit a buffer id, all 65536 of them: a driver may use any number.
     private InFlightMap _inFlight;
+
+    private PackedInflight? _record;
 
     /// <inheritdoc/>
     public readonly QueueState State => QueueState.Packed(_availPosition, _availWrap, _usedPosition, _usedWrap);
@@ -80,6 +83,46 @@ public unsafe struct PackedRing : IRing<PackedRing>
         _kicksOff = false;
         return true;
     }
+
+    /// <inheritdoc/>
+    void IRing<PackedRing>.Resume(QueueConfig config, ref ChainFault fault)
+    {
+        _record = new PackedInflight(config);
+        ushort position = _usedPosition;
+        bool wrap = _usedWrap;
+        if (_record.Resume(_desc, _size, ref position, ref wrap, ref fault))
+        {
+            // The front-end knows nothing better: for a packed ring it can only repeat what the last clean stop told it.
+            _availPosition = _usedPosition = position;
+            _availWrap = _usedWrap = wrap;
+        }
+    }
+
+    /// <inheritdoc/>
+    readonly int IRing<PackedRing>.Unserved => 0;
+
+    /// <inheritdoc/>
+    readonly bool IRing<PackedRing>.TryTakeAgain(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault) => false;
+
+    /// <inheritdoc/>
+    readonly void IRing<PackedRing>.RecordTaken(ChainSlot* slots, ushort* indices, int count)
+    {
+        int position = _availPosition;
+        for (int i = 0; i < count; i++)
+        {
+            position -= slots[indices[i]].RingDescriptors;
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            ChainSlot* slot = slots + indices[i];
+            slot->Entry = _record!.Take(_desc, _size, position < 0 ? position + _size : position, slot->RingDescriptors);
+            position += slot->RingDescriptors;
+        }
+    }
+
+    /// <inheritdoc/>
+    readonly void IRing<PackedRing>.RecordComplete(ChainSlot* slot) => _record!.Complete(slot->Entry);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -173,6 +216,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
         _availPosition = (ushort)position;
         Forget(slot);
+        _record?.Untake(slot->Entry);
     }
 
     /// <inheritdoc/>
@@ -260,9 +304,13 @@ public unsafe struct PackedRing : IRing<PackedRing>
             return false;
         }
 
-        // Release: the other elements of the batch and all data before the one that the driver polls.
+        // Release: the other elements of the batch and all data before the one that the driver polls. The record of the batch is complete before, and it is
+        // crossed out afterwards: pairs with the successor, which looks at this very slot to know whether the batch was published.
+        _record?.BeginBatch(_usedPosition, _usedWrap);
         StoreAllButFirst();
+        InflightStore.CrashPoint();
         Volatile.Write(ref UpperHalf(_pendingPositions[0]), _pendingElements[0]);
+        _record?.EndBatch();
         ushort slots = _pendingSlots;
         _pending = 0;
         _pendingSlots = 0;
@@ -325,6 +373,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
     {
         for (int i = _pending - 1; i > 0; i--)
         {
+            InflightStore.CrashPoint();
             Volatile.Write(ref UpperHalf(_pendingPositions[i]), _pendingElements[i]);
         }
 

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 
@@ -35,6 +36,8 @@ public unsafe struct SplitRing : IRing<SplitRing>
 
     // One bit a head: offered while set means the driver reused a chain that it does not own.
     private InFlightMap _inFlight;
+
+    private SplitInflight? _record;
 
     /// <inheritdoc/>
     public readonly QueueState State => QueueState.Split(_lastAvail);
@@ -82,6 +85,45 @@ public unsafe struct SplitRing : IRing<SplitRing>
     }
 
     /// <inheritdoc/>
+    void IRing<SplitRing>.Resume(QueueConfig config, ref ChainFault fault)
+    {
+        _record = new SplitInflight(config);
+        fault = _record.Resume((int)_size, _usedPublished, _avail + 2, ref _lastAvail);
+        _availShadow = _lastAvail;
+    }
+
+    /// <inheritdoc/>
+    readonly int IRing<SplitRing>.Unserved => _record is { } record ? record.Unserved : 0;
+
+    /// <inheritdoc/>
+    bool IRing<SplitRing>.TryTakeAgain(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
+    {
+        if (!TryTakeHead(ref walker, slot, _record!.NextUnserved, ref fault))
+        {
+            return false;
+        }
+
+        // It is recorded already, with the counter that tells its age.
+        slot->Entry = 1;
+        _record.Serve();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    readonly void IRing<SplitRing>.RecordTaken(ChainSlot* slots, ushort* indices, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            ChainSlot* slot = slots + indices[i];
+            slot->Entry = 0;
+            _record!.Take(slot->Head);
+        }
+    }
+
+    /// <inheritdoc/>
+    readonly void IRing<SplitRing>.RecordComplete(ChainSlot* slot) => _record!.Link(slot->Head);
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     int IRing<SplitRing>.Available(int max, ref ChainFault fault)
     {
@@ -122,28 +164,11 @@ public unsafe struct SplitRing : IRing<SplitRing>
             return false;
         }
 
-        if (_inFlight.Contains(head))
-        {
-            fault = ChainFault.HeadInFlight;
-            return false;
-        }
-
-        int descriptors = Walk(ref walker, slot, DescriptorSnapshot.Load(_desc + head), ref fault);
-        if (fault != ChainFault.None)
+        if (!TryTakeHead(ref walker, slot, head, ref fault))
         {
             return false;
         }
 
-        if (_descriptorsInFlight + descriptors > _size)
-        {
-            fault = ChainFault.TooManyInFlight;
-            return false;
-        }
-
-        _inFlight.Add(head);
-        _descriptorsInFlight += (ushort)descriptors;
-        slot->Head = head;
-        slot->RingDescriptors = (ushort)descriptors;
         _lastAvail++;
         return true;
     }
@@ -185,9 +210,20 @@ public unsafe struct SplitRing : IRing<SplitRing>
     /// <inheritdoc/>
     void IRing<SplitRing>.Rewind(ChainSlot* slot)
     {
+        Forget(slot);
+        if (_record is { } record)
+        {
+            if (slot->Entry != 0)
+            {
+                record.Unserve(); // its entry of the available ring is long gone
+                return;
+            }
+
+            record.Untake(slot->Head);
+        }
+
         _lastAvail--;
         _availShadow = _lastAvail; // read again: the memory may be another by then
-        Forget(slot);
     }
 
     /// <inheritdoc/>
@@ -230,9 +266,12 @@ public unsafe struct SplitRing : IRing<SplitRing>
             return false;
         }
 
-        // Release: elements and data before the index. Pairs with the driver's acquire of used->idx.
+        // Release: elements and data before the index. Pairs with the driver's acquire of used->idx, and with the successor that reads it when it starts:
+        // the links of a recorded batch come before, its crossing out afterwards.
+        InflightStore.CrashPoint();
         Volatile.Write(ref _usedHeader[1], _usedNext);
         _usedPublished = _usedNext;
+        _record?.EndBatch(_usedNext);
 
         // Full fence: the store above before the load of the event word (StoreLoad). Pairs with the driver's fence between
         // writing used_event (or clearing NO_INTERRUPT) and its last look at used->idx.
@@ -281,6 +320,34 @@ public unsafe struct SplitRing : IRing<SplitRing>
     /// <inheritdoc/>
     readonly bool IRing<SplitRing>.TryLog(QueueConfig config, DirtyLog log) =>
         config.UsedLog is not { } used || log.TryMark(used, config.AreaSizes().Device);
+
+    /// <summary>Checks and translates the chain at <paramref name="head"/>, which is inside the table, wherever it was read.</summary>
+    private bool TryTakeHead(ref ChainWalker walker, ChainSlot* slot, ushort head, ref ChainFault fault)
+    {
+        if (_inFlight.Contains(head))
+        {
+            fault = ChainFault.HeadInFlight;
+            return false;
+        }
+
+        int descriptors = Walk(ref walker, slot, DescriptorSnapshot.Load(_desc + head), ref fault);
+        if (fault != ChainFault.None)
+        {
+            return false;
+        }
+
+        if (_descriptorsInFlight + descriptors > _size)
+        {
+            fault = ChainFault.TooManyInFlight;
+            return false;
+        }
+
+        _inFlight.Add(head);
+        _descriptorsInFlight += (ushort)descriptors;
+        slot->Head = head;
+        slot->RingDescriptors = (ushort)descriptors;
+        return true;
+    }
 
     private void Forget(ChainSlot* slot)
     {
