@@ -71,8 +71,10 @@ internal static class MessageTable
         Refused(FrontendRequest.PostcopyAdvise, "POSTCOPY_ADVISE", 0, ProtocolFeatures.PageFault, RefusalForm.ImpossibleNumber);
         Refused(FrontendRequest.PostcopyListen, "POSTCOPY_LISTEN", 0, ProtocolFeatures.PageFault);
         Refused(FrontendRequest.PostcopyEnd, "POSTCOPY_END", 0, ProtocolFeatures.PageFault, RefusalForm.Number);
-        Row(FrontendRequest.GetInflightFd, "GET_INFLIGHT_FD", (Inflight - 4, Inflight), (0, 0), ProtocolFeatures.InflightShmFd, RefusalForm.InflightArea, null);
-        Row(FrontendRequest.SetInflightFd, "SET_INFLIGHT_FD", (Inflight - 4, Inflight), (1, 1), ProtocolFeatures.InflightShmFd, RefusalForm.Acknowledgement, null);
+        Row(FrontendRequest.GetInflightFd, "GET_INFLIGHT_FD", (InflightArea.UnpaddedBytes, Inflight), (0, 0), ProtocolFeatures.InflightShmFd,
+            RefusalForm.InflightArea, static (s, m) => s.GetInflightFd(m));
+        Row(FrontendRequest.SetInflightFd, "SET_INFLIGHT_FD", (InflightArea.UnpaddedBytes, Inflight), (1, 1), ProtocolFeatures.InflightShmFd,
+            RefusalForm.Acknowledgement, static (s, m) => s.SetInflightFd(m));
         Refused(FrontendRequest.GpuSetSocket, "GPU_SET_SOCKET", 0, ProtocolFeatures.None, descriptors: 1);
         Served(FrontendRequest.ResetDevice, "RESET_DEVICE", 0, ProtocolFeatures.ResetDevice, static (s, _) => s.ResetDevice());
         Refused(FrontendRequest.VringKick, "VRING_KICK", State, ProtocolFeatures.InbandNotifications);

@@ -18,7 +18,7 @@ internal sealed partial class VhostSession
         {
             ProtocolFeatures offered = ProtocolFeatures.Mq | ProtocolFeatures.LogShmFd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackendReq
                 | ProtocolFeatures.Config | ProtocolFeatures.BackendSendFd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots
-                | ProtocolFeatures.Status;
+                | ProtocolFeatures.Status | ProtocolFeatures.InflightShmFd;
             return _device is INetworkPort ? offered | ProtocolFeatures.Mtu | ProtocolFeatures.Rarp : offered;
         }
     }
@@ -134,7 +134,10 @@ internal sealed partial class VhostSession
         }
     }
 
-    /// <summary>RESET_DEVICE: rings stopped and disabled, device initial. Protocol features, memory, error eventfds and the back-end channel stay.</summary>
+    /// <summary>
+    /// RESET_DEVICE: rings stopped and disabled, device initial, requests in flight forgotten. Protocol features, memory, error eventfds and the back-end
+    /// channel stay.
+    /// </summary>
     public void ResetDevice()
     {
         StopAllRings();
@@ -150,6 +153,7 @@ internal sealed partial class VhostSession
         _hasFeatures = false;
         _status = VirtioStatus.None;
         ApplyLog();
+        _inflight?.Forget();
         _device.Reset();
     }
 

@@ -218,7 +218,7 @@ internal sealed partial class VhostSession
         }
     }
 
-    private QueueState StateOf(Vring vring) => vring.Base ?? QueueState.Fresh(IsPacked ? RingFormat.Packed : RingFormat.Split);
+    private QueueState StateOf(Vring vring) => vring.Base ?? QueueState.Fresh(Format);
 
     private static GuestAddress? UsedLogOf(Vring vring) =>
         vring.Address is { } address && (address.Flags & VringAddressFlags.Log) != 0 ? new GuestAddress(address.Log) : null;
@@ -233,6 +233,7 @@ internal sealed partial class VhostSession
         DeviceArea = areas.Device,
         State = StateOf(vring),
         UsedLog = UsedLogOf(vring),
+        Inflight = _inflight,
     };
 
     /// <summary>Translates the ring's user addresses; null: not all three areas are inside one region each, or not told yet.</summary>
@@ -327,7 +328,7 @@ internal sealed partial class VhostSession
         }
 
         QueueState state = default;
-        Execute(WorkerOf(vring), worker => worker.TryStopQueue(vring.Index, out state));
+        Execute(WorkerOf(vring), worker => worker.TryServePredecessor(vring.Index) && worker.TryStopQueue(vring.Index, out state));
         vring.Queue = null;
         vring.Base = state;
         VhostServerLog.RingStopped(_log, vring.Index, state.Raw);

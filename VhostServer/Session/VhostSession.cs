@@ -28,6 +28,7 @@ internal sealed partial class VhostSession : IDisposable
     private readonly Vring[] _vrings;
     private readonly byte[] _reply = new byte[MessageHeader.MaxPayloadBytes];
     private int _replyBytes; // −1: only an acknowledgement, where one is wanted
+    private FileDescriptor? _replyDescriptor; // goes along with the reply, and is closed then
     private readonly RegionLedger _ledger = new();
     private GuestMemory _memory = GuestMemory.Empty();
     private ulong _features;
@@ -102,6 +103,7 @@ internal sealed partial class VhostSession : IDisposable
         }
 
         CloseLogs();
+        _inflight?.Dispose();
         _memory.Release();
         _channel?.Dispose();
         _socket.Dispose();
@@ -116,6 +118,8 @@ internal sealed partial class VhostSession : IDisposable
         finally
         {
             _message.Descriptors.CloseRest();
+            _replyDescriptor?.Dispose();
+            _replyDescriptor = null;
         }
     }
 
@@ -157,8 +161,8 @@ internal sealed partial class VhostSession : IDisposable
             Reply(0UL);
         }
 
-        return _replyBytes < 0
-            || _socket.Send(new MessageHeader(_message.Header.Request, MessageFlags.ReplyOfVersion1, (uint)_replyBytes), _reply.AsSpan(0, _replyBytes)) == WaitResult.Ready;
+        var header = new MessageHeader(_message.Header.Request, MessageFlags.ReplyOfVersion1, (uint)_replyBytes);
+        return _replyBytes < 0 || _socket.Send(header, _reply.AsSpan(0, _replyBytes), _replyDescriptor) == WaitResult.Ready;
     }
 
     private bool IsAcknowledgementWanted => _message.WantsReply && (_protocolFeatures & ProtocolFeatures.ReplyAck) != 0;

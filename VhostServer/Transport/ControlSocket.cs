@@ -37,9 +37,12 @@ internal sealed class ControlSocket(UnixSocket socket, SessionWaiter waiter, Tim
     }
 
     /// <summary>Sends one message.</summary>
+    /// <param name="header">Header.</param>
+    /// <param name="payload">Payload.</param>
+    /// <param name="descriptor">Goes along with the first byte; stays the caller's.</param>
     /// <returns>As <see cref="Receive"/>.</returns>
     /// <exception cref="VhostFramingException">The peer does not read (threats M18).</exception>
-    public WaitResult Send(MessageHeader header, ReadOnlySpan<byte> payload)
+    public WaitResult Send(MessageHeader header, ReadOnlySpan<byte> payload, FileDescriptor? descriptor = null)
     {
         long until = SessionWaiter.DeadlineIn(deadline);
         Span<byte> bytes = stackalloc byte[MessageHeader.SizeInBytes + payload.Length];
@@ -47,10 +50,11 @@ internal sealed class ControlSocket(UnixSocket socket, SessionWaiter waiter, Tim
         payload.CopyTo(bytes[MessageHeader.SizeInBytes..]);
         while (!bytes.IsEmpty)
         {
-            int sent = socket.TrySend(bytes);
+            int sent = descriptor is null ? socket.TrySend(bytes) : socket.TrySend(bytes, [descriptor]);
             if (sent > 0)
             {
                 bytes = bytes[sent..];
+                descriptor = null;
                 continue;
             }
 

@@ -43,6 +43,19 @@ internal sealed partial class QueueWorker
         return queue.Queue;
     }
 
+    /// <summary>Before a stop that the front-end asked for: what a predecessor left undone is drained like what is in flight, since no base can tell of it.</summary>
+    /// <returns>False while requests of a predecessor wait that the ring can serve. A disabled or broken ring leaves them in the record.</returns>
+    public bool TryServePredecessor(int index)
+    {
+        if (Find(index) is not { } queue || queue.Queue.Config.Inflight is null || !queue.Queue.Enabled || !queue.MayFetch)
+        {
+            return true;
+        }
+
+        queue.Queue.ReturnUnused(); // what waits in the window counts
+        return queue.Queue.Unserved == 0;
+    }
+
     /// <summary>Stops a ring once nothing is in flight: no time limit, since a request given up could still be written into the guest's memory.</summary>
     /// <returns>False while chains are in flight.</returns>
     public bool TryStopQueue(int index, out QueueState state)

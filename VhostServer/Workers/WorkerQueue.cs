@@ -46,7 +46,8 @@ internal sealed class WorkerQueue(int index, IQueueLoop loop)
     /// <summary>True when the loop has something to watch for: it may fetch, or I/O is under way.</summary>
     public bool IsActive => Queue.InFlight != 0 || (MayFetch && Queue.Enabled);
 
-    private bool MayFetch => !Queue.FetchPaused && Queue.IsAttached && !Queue.IsStalled && Queue.Fault == ChainFault.None;
+    /// <summary>True while nothing keeps the ring from taking chains.</summary>
+    public bool MayFetch => !Queue.FetchPaused && Queue.IsAttached && !Queue.IsStalled && Queue.Fault == ChainFault.None;
 
     /// <summary>One bounded turn.</summary>
     public bool Run()

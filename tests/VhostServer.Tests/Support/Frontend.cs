@@ -50,9 +50,10 @@ internal sealed unsafe class Frontend(UnixSocket socket) : IDisposable
     }
 
     /// <summary>The next reply, or null when the server closed the connection.</summary>
-    public Reply? Receive()
+    /// <param name="descriptors">Gets those that come along; null: none may.</param>
+    public Reply? Receive(List<FileDescriptor>? descriptors = null)
     {
-        byte[]? header = ReceiveExactly(MessageHeader.SizeInBytes);
+        byte[]? header = ReceiveExactly(MessageHeader.SizeInBytes, descriptors);
         if (header is null)
         {
             return null;
@@ -102,14 +103,14 @@ internal sealed unsafe class Frontend(UnixSocket socket) : IDisposable
 
     public void Dispose() => Socket.Dispose();
 
-    private byte[]? ReceiveExactly(int count)
+    private byte[]? ReceiveExactly(int count, List<FileDescriptor>? descriptors = null)
     {
         var clock = Stopwatch.StartNew();
         byte[] bytes = new byte[count];
         int have = 0;
         while (have < count)
         {
-            int received = Socket.TryReceive(bytes.AsSpan(have), null, out _);
+            int received = Socket.TryReceive(bytes.AsSpan(have), descriptors, out _);
             if (received > 0)
             {
                 have += received;

@@ -11,7 +11,8 @@ internal sealed class Machine : IDisposable
     public const string MemoryName = "vhost-test-ram";
     public const ulong GuestBase = 0x10_0000, UserBase = 0x7000_0000_0000, SizeBytes = 4 << 20;
     public const ProtocolFeatures AllProtocol = ProtocolFeatures.Mq | ProtocolFeatures.LogShmFd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackendReq
-        | ProtocolFeatures.Config | ProtocolFeatures.BackendSendFd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+        | ProtocolFeatures.Config | ProtocolFeatures.BackendSendFd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
+        | ProtocolFeatures.InflightShmFd;
 
     public const ulong Split = VirtioFeatures.Version1 | VirtioFeatures.EventIdx | VirtioFeatures.IndirectDesc | VirtioFeatures.ProtocolFeatures;
     public const ulong Packed = Split | VirtioFeatures.RingPacked;
@@ -37,6 +38,13 @@ internal sealed class Machine : IDisposable
 
     /// <summary>The test's own mapping.</summary>
     public GuestMemory Memory { get; }
+
+    /// <summary>Connects the same machine to another back-end.</summary>
+    public void Attach(Frontend frontend)
+    {
+        frontend.Negotiate(Features, AllProtocol);
+        Assert.True(frontend.Try(FrontendRequest.AddMemReg, new SingleMemoryRegion(Region), Ram));
+    }
 
     public static MemoryRegion Region => new(GuestBase, SizeBytes, UserBase, 0);
 

@@ -44,28 +44,35 @@ internal abstract class TestRing : IDisposable
         (uint)Index, flags, Machine.ToUser(Config.DescriptorArea), Machine.ToUser(Config.DeviceArea), Machine.ToUser(Config.DriverArea), log);
 
     /// <summary>NUM, BASE, ADDR, ERR, CALL, KICK and ENABLE, each acknowledged.</summary>
-    public TestRing Start(uint? position = null, bool enable = true, VringAddressFlags flags = VringAddressFlags.None, ulong log = 0)
+    public TestRing Start(uint? position = null, bool enable = true, VringAddressFlags flags = VringAddressFlags.None, ulong log = 0, Frontend? through = null)
     {
-        Frontend frontend = Machine.Frontend;
+        Frontend frontend = through ?? Machine.Frontend;
         Assert.True(frontend.Try(FrontendRequest.SetVringNum, new VringState((uint)Index, (uint)Config.Size)));
         Assert.True(frontend.Try(FrontendRequest.SetVringBase, new VringState((uint)Index, position ?? QueueState.Fresh(Config.Format).Raw)));
         Assert.True(frontend.Try(FrontendRequest.SetVringAddr, Address(flags, log)));
         Assert.True(frontend.Try(FrontendRequest.SetVringErr, new VringDescriptor((byte)Index, true), Error));
         Assert.True(frontend.Try(FrontendRequest.SetVringCall, new VringDescriptor((byte)Index, true), Call));
         Assert.True(frontend.Try(FrontendRequest.SetVringKick, new VringDescriptor((byte)Index, true), Kick));
-        Enable(enable);
+        Enable(enable, frontend);
         return this;
     }
 
-    public void Enable(bool enable) =>
-        Assert.True(Machine.Frontend.Try(FrontendRequest.SetVringEnable, new VringState((uint)Index, enable ? 1u : 0)));
+    public void Enable(bool enable, Frontend? through = null) =>
+        Assert.True((through ?? Machine.Frontend).Try(FrontendRequest.SetVringEnable, new VringState((uint)Index, enable ? 1u : 0)));
 
     /// <summary>GET_VRING_BASE.</summary>
-    public uint Stop()
+    public uint Stop(Frontend? through = null)
     {
-        VringState state = Machine.Frontend.Ask(FrontendRequest.GetVringBase, Frontend.Bytes(new VringState((uint)Index, 0))).As<VringState>();
+        VringState state = (through ?? Machine.Frontend).Ask(FrontendRequest.GetVringBase, Frontend.Bytes(new VringState((uint)Index, 0))).As<VringState>();
         Assert.Equal((uint)Index, state.Index);
         return state.Num;
+    }
+
+    /// <summary>A kick that only the next back-end will hear.</summary>
+    public void RenewKick()
+    {
+        Kick.Dispose();
+        Kick = new EventFd();
     }
 
     public void ReplaceKick()
