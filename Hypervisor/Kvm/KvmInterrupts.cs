@@ -159,7 +159,13 @@ internal sealed unsafe class KvmInterrupts : IInterruptController
     /// <summary>KVM takes the whole table or nothing: without the wires in it, serial port and timers would fall silent.</summary>
     private void SendTable()
     {
-        byte[] buffer = new byte[sizeof(KvmListHeader) + ((Lines + PicLines + _messages.Length) * sizeof(KvmIrqRoute))];
+        int routed = 0;
+        foreach (ref readonly Message message in _messages.AsSpan())
+        {
+            routed += message.Target is null ? 0 : 1;
+        }
+
+        byte[] buffer = new byte[sizeof(KvmListHeader) + ((Lines + PicLines + routed) * sizeof(KvmIrqRoute))];
         fixed (byte* start = buffer)
         {
             var header = (KvmListHeader*)start;

@@ -40,7 +40,7 @@ public sealed class AddressBusTests
     }
 
     [Fact]
-    public void An_access_over_the_end_of_a_range_is_cut()
+    public void H5_an_access_over_the_end_of_a_range_is_cut()
     {
         var first = new BusRecorder(2);
         var second = new BusRecorder(3);
@@ -56,7 +56,7 @@ public sealed class AddressBusTests
     }
 
     [Fact]
-    public void An_access_at_the_very_end_of_the_address_space_wraps_to_its_start()
+    public void H5_an_access_at_the_very_end_of_the_address_space_wraps_to_its_start()
     {
         var last = new BusRecorder(1);
         var first = new BusRecorder(1);

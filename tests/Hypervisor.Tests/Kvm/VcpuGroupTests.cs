@@ -98,7 +98,7 @@ public sealed class VcpuGroupTests
             }
         });
         collector.Start();
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 60; i++)
         {
             guest.Vcpus.Pause();
             ulong count = guest.ReadWord(BareGuest.Scratch);
