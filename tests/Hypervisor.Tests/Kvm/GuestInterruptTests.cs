@@ -110,7 +110,7 @@ public sealed class GuestInterruptTests
     }
 
     /// <summary>A guest that writes 0xFF when it is ready and then the number of each interrupt.</summary>
-    private static void StartSleeper(BareGuest guest, Marks port, Action<CodeWriter>? prepare = null)
+    internal static void StartSleeper(BareGuest guest, Marks port, Action<CodeWriter>? prepare = null)
     {
         guest.Ports.Add(Port, 1, port, "marks");
         var handlers = new CodeWriter();
@@ -132,7 +132,8 @@ public sealed class GuestInterruptTests
         guest.Start(code, BootMode.Long);
     }
 
-    private static MsiMessage ToVector(int number) => new(0xFEE0_0000, 0, (uint)(FirstVector + number));
+    /// <summary>The message that makes that guest write <paramref name="number"/>.</summary>
+    internal static MsiMessage ToVector(int number) => new(0xFEE0_0000, 0, (uint)(FirstVector + number));
 
     /// <summary>Bytes that a guest wrote, in order.</summary>
     internal sealed class Marks : IBusDevice

@@ -90,7 +90,7 @@ public sealed class VirtioMmioTests
     }
 
     [Fact]
-    public void H6_a_device_that_does_not_stop_keeps_a_reset_for_a_bounded_time()
+    public void A_device_that_does_not_stop_keeps_a_reset_for_a_bounded_time()
     {
         using var rig = new VirtioMmioRig(new FakeFunction());
         rig.Start();

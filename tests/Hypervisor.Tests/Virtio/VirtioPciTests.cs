@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Pci;
 using Paravane.Hypervisor.Virtio;
 using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Spec;
+using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Virtio;
 
@@ -373,6 +375,31 @@ public sealed class VirtioPciTests
         Assert.True(rig.Function.WasKicked(1));
         rig.SetMemory(rig.NotifyAddress(3), 3, 2); // no such queue
         Assert.False(rig.Function.WasKicked(0) || rig.Function.WasKicked(1) || rig.Function.WasKicked(2));
+    }
+
+    [Fact]
+    public void H6_a_kick_that_comes_as_an_exit_never_waits_for_a_back_end_that_does_not_read()
+    {
+        using var rig = new VirtioPciRig();
+        rig.Doorbells.Fail = true;
+        rig.Start();
+        Fill(rig.Function.KickOf(1));
+        var waits = new TimeSpan[200];
+        for (int i = 0; i < waits.Length; i++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            rig.SetMemory(rig.NotifyAddress(1), 1, 2);
+            waits[i] = Stopwatch.GetElapsedTime(start);
+        }
+
+        Array.Sort(waits);
+        Assert.InRange(waits[waits.Length / 2].TotalMilliseconds, 0, 10);
+
+        static unsafe void Fill(EventFd kick)
+        {
+            ulong full = ulong.MaxValue - 1;
+            Assert.Equal(8, (int)LibC.write(kick.Number, &full, 8));
+        }
     }
 
     [Fact]
