@@ -3,6 +3,7 @@ namespace Paravane.Hypervisor.Virtio;
 /// <summary>What happened to one device since it was made. Written by its thread, read by any.</summary>
 internal sealed class VhostUserCounters
 {
+    private long _connectedAt;
     private long _starts, _restarts, _losses, _configChanges, _refusals, _needsResets;
     private volatile string? _lastError;
 
@@ -24,8 +25,14 @@ internal sealed class VhostUserCounters
     /// <summary>Times that only a reset by the driver could help.</summary>
     public long NeedsResets => Volatile.Read(ref _needsResets);
 
+    /// <summary>When the present or last back-end answered for the first time, in <see cref="System.Diagnostics.Stopwatch"/> ticks.</summary>
+    public long ConnectedAt => Volatile.Read(ref _connectedAt);
+
     /// <summary>The last thing that went wrong, one line; null: nothing did.</summary>
     public string? LastError => _lastError;
+
+    /// <summary>Notes a new connection.</summary>
+    public void NoteConnection(long timestamp) => Volatile.Write(ref _connectedAt, timestamp);
 
     /// <summary>Counts a start.</summary>
     public void CountStart() => Count(ref _starts);

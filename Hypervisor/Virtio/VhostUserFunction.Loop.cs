@@ -31,7 +31,6 @@ internal sealed partial class VhostUserFunction
     private FileDescriptor? _socket;
 
     private VhostUserFrontend? _frontend; // null: there is no back-end now
-    private long _connectedAt;
     private TimeSpan _pause = s_firstPause;
     private long _nextAttempt;
     private long _secondEnds; // in which _messagesBefore was read
@@ -153,7 +152,7 @@ internal sealed partial class VhostUserFunction
     private void Adopt(VhostUserFrontend frontend)
     {
         _frontend = frontend;
-        _connectedAt = Stopwatch.GetTimestamp();
+        Counters.NoteConnection(Stopwatch.GetTimestamp());
         _toldRegions = 0;
         _secondEnds = 0;
         _messagesBefore = 0;
@@ -184,7 +183,7 @@ internal sealed partial class VhostUserFunction
     /// <summary>Gives the present back-end up and plans the next attempt. The guest hears nothing of it: its requests wait.</summary>
     private void Lose(string reason)
     {
-        bool wasGood = _frontend is not null && Stopwatch.GetElapsedTime(_connectedAt) >= s_goodLife;
+        bool wasGood = _frontend is not null && Stopwatch.GetElapsedTime(Counters.ConnectedAt) >= s_goodLife;
         Drop();
         string? words = _backEnd.End();
         if (_closing)

@@ -88,7 +88,8 @@ internal sealed class WorkerProcess : IBackEnd
         }
 
         // Whether it died or misbehaves: it must touch guest memory and image no more when its successor starts.
-        string? words = child.WaitForEnd(s_lastWords) ? child.DescribeEnd() : null;
+        // One that ended in order did so because its connection was given up: it has nothing to explain.
+        string? words = child.WaitForEnd(s_lastWords) && child.ExitCode != 0 ? child.DescribeEnd() : null;
         child.Stop(TimeSpan.Zero);
         if (child.WaitForEnd(TimeSpan.Zero))
         {

@@ -1,0 +1,119 @@
+using Paravane.Hypervisor.Frontend;
+using Paravane.Hypervisor.Tests.Virtio;
+using Paravane.Hypervisor.Virtio;
+using Paravane.Hypervisor.Workers;
+using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Linux;
+using Paravane.VirtioQueues.Spec;
+
+namespace Paravane.Hypervisor.Tests.Workers;
+
+/// <summary>Devices behind real workers, from their start to their end.</summary>
+public sealed class WorkerTests
+{
+    private const ulong Base = VirtioFeatures.Version1 | VirtioFeatures.EventIdx;
+
+    [Fact]
+    public void A_ring_is_reset_and_set_up_anew_while_the_other_one_works()
+    {
+        using WorkerRig rig = WorkerRig.Disk("--blk-ram=16M", "--num-queues=2");
+        Assert.NotEqual(0UL, rig.Device.Features & VirtioFeatures.RingReset);
+        const ulong Features = Base | VirtioFeatures.RingReset | (1UL << 12);
+        using var first = new DiskDriver<SplitDriver>(rig, 0, Features);
+        using var second = new DiskDriver<SplitDriver>(rig, 1, Features);
+        rig.Device.Start(Features, [first.Setup, second.Setup]);
+        second.Data(0).Fill(0x5a);
+        second.Submit(0, write: true, block: 7);
+        _ = second.Collect();
+        for (int i = 0; i < 3; i++)
+        {
+            using var stopped = new ManualResetEventSlim();
+            rig.Device.StopQueue(1, stopped.Set);
+            Assert.True(stopped.Wait(Wait.Limit, TestContext.Current.CancellationToken));
+            first.Submit(0, write: false, block: 7);
+            _ = first.Collect();
+            Assert.False(first.Data(0).ContainsAnyExcept((byte)0x5a));
+            using var again = new DiskDriver<SplitDriver>(rig, 1, Features);
+            rig.Device.StartQueue(again.Setup);
+            again.Submit(0, write: false, block: 7);
+            _ = again.Collect();
+            Assert.False(again.Data(0).ContainsAnyExcept((byte)0x5a));
+        }
+
+        Assert.Equal(0, rig.NeedsReset);
+    }
+
+    [Fact]
+    public void A_guest_that_reboots_keeps_its_worker()
+    {
+        using WorkerRig rig = WorkerRig.Disk("--blk-ram=16M");
+        int? pid = rig.Device.WorkerProcessId;
+        for (int i = 0; i < 3; i++)
+        {
+            using var driver = new DiskDriver<SplitDriver>(rig, 0, Base);
+            rig.Device.Start(Base, [driver.Setup]);
+            driver.Submit(0, write: false, block: (ulong)i);
+            _ = driver.Collect();
+            using var stopped = new ManualResetEventSlim();
+            rig.Device.Stop(stopped.Set);
+            Assert.True(stopped.Wait(Wait.Limit, TestContext.Current.CancellationToken));
+        }
+
+        Assert.Equal(pid, rig.Device.WorkerProcessId);
+        Assert.Equal(0, rig.Device.Counters.Losses);
+        Assert.Equal(3, rig.Device.Counters.Starts);
+    }
+
+    [Fact]
+    public void A_worker_that_cannot_start_says_why_in_the_error()
+    {
+        FrontendException error = Assert.Throws<FrontendException>(() => WorkerRig.Disk("--blk-file=/nonexistent/disk.img"));
+        Assert.StartsWith("dev0: paravane-blk ended with exit code 1: ", error.Message, StringComparison.Ordinal);
+        Assert.Contains("/nonexistent/disk.img", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
+    [Fact]
+    public void A_disk_attached_as_a_NIC_is_refused_and_leaves_no_process()
+    {
+        FrontendException error = Assert.Throws<FrontendException>(() => new WorkerRig(VhostUserOptions.NetDevice, BackEndPrograms.Block, "--blk-ram=1M"));
+        Assert.StartsWith("dev0: paravane-blk: it is a block device, not a network device", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_end_of_the_device_is_the_end_of_its_worker()
+    {
+        int pid;
+        using (WorkerRig rig = WorkerRig.Net("--net=loop"))
+        {
+            pid = rig.Device.WorkerProcessId!.Value;
+            Assert.True(Directory.Exists($"/proc/{pid}"));
+        }
+
+        Assert.False(Directory.Exists($"/proc/{pid}"));
+    }
+
+    [Fact]
+    public void A_worker_ends_by_itself_when_its_socket_does_whatever_other_workers_were_started()
+    {
+        using var first = new WorkerProcess(BackEndPrograms.Block, ["--blk-ram=1M"]);
+        using var second = new WorkerProcess(BackEndPrograms.Net, ["--net=loop"]);
+        using FileDescriptor socket = first.Connect();
+        using FileDescriptor other = second.Connect();
+        int pid = first.ProcessId!.Value;
+        socket.Dispose(); // as the kernel does it for a process that was killed
+        Wait.Until(() => File.ReadAllText($"/proc/{pid}/stat").Contains(") Z ", StringComparison.Ordinal));
+        Assert.DoesNotContain(") Z ", File.ReadAllText($"/proc/{second.ProcessId}/stat"), StringComparison.Ordinal);
+        Assert.Null(first.End()); // in order, so that there is nothing to explain
+    }
+
+    [Fact]
+    public void A_worker_that_is_killed_before_the_driver_comes_is_replaced_before_it_is_needed()
+    {
+        using WorkerRig rig = WorkerRig.Net("--net=loop");
+        int old = rig.Kill();
+        Wait.Until(() => rig.Device.WorkerProcessId is { } pid && pid != old);
+        Assert.Contains("paravane-net was ended by signal 9", rig.Device.Counters.LastError, StringComparison.Ordinal);
+        Assert.Equal(1, rig.Device.Counters.Losses);
+    }
+}
