@@ -13,7 +13,7 @@ namespace Paravane.Hypervisor.Bare;
 /// </remarks>
 internal sealed class RingZeroProbe : IBusDevice, IDisposable
 {
-    /// <summary>Above this many nanoseconds for each instruction ring 0 is emulated: a processor is a hundred times faster, an emulator several times slower.</summary>
+    /// <summary>Ring 0 is emulated when an instruction takes longer: a processor is a hundred times faster, an emulator several times slower.</summary>
     private const double EmulatedNanoseconds = 100;
 
     /// <summary>The best of them counts: the host may take the processor away in the midst of one.</summary>

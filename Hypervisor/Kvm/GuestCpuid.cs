@@ -122,7 +122,8 @@ internal static class GuestCpuid
     {
         const uint Thread = 0x100, Core = 0x201, End = 2;
         result.Add(new KvmCpuidEntry { Function = leaf, Index = 0, Flags = KvmCpuidEntry.IndexCounts, Eax = 0, Ebx = 1, Ecx = Thread, Edx = id });
-        result.Add(new KvmCpuidEntry { Function = leaf, Index = 1, Flags = KvmCpuidEntry.IndexCounts, Eax = BitsFor(count), Ebx = count, Ecx = Core, Edx = id });
+        uint bits = BitsFor(count);
+        result.Add(new KvmCpuidEntry { Function = leaf, Index = 1, Flags = KvmCpuidEntry.IndexCounts, Eax = bits, Ebx = count, Ecx = Core, Edx = id });
         result.Add(new KvmCpuidEntry { Function = leaf, Index = 2, Flags = KvmCpuidEntry.IndexCounts, Ecx = End, Edx = id });
     }
 

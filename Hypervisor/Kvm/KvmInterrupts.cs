@@ -3,7 +3,9 @@ using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Kvm;
 
-/// <summary>Interrupts of a machine through KVM's routing table. GSIs 0 to 23 are wires to the IOAPIC (and, up to 15, to the PICs), those above messages.</summary>
+/// <summary>
+/// Interrupts of a machine through KVM's routing table. GSIs 0 to 23 are wires to the IOAPIC (and, up to 15, to the PICs), those above messages.
+/// </summary>
 /// <remarks>Any thread. One lock, held for the time of a system call: devices come here when a driver sets them up, never for a request.</remarks>
 internal sealed unsafe class KvmInterrupts : IInterruptController
 {

@@ -12,7 +12,7 @@ namespace Paravane.Hypervisor.Memory;
 /// </remarks>
 internal sealed unsafe class MachineMemory : IDisposable
 {
-    /// <summary>Unit of sizes and alignment: the processor's large page. A guest page and its host page lie alike in it, or large pages would be lost.</summary>
+    /// <summary>Unit of sizes and alignment: the processor's large page. Guest and host pages lie alike in it, or large pages would be lost.</summary>
     public const ulong Granule = 2UL << 20;
 
     /// <summary>Unit of what is added later: Linux takes memory into use in blocks of this size.</summary>
@@ -217,7 +217,8 @@ internal sealed unsafe class MachineMemory : IDisposable
         catch (GuestMemoryException failure) when (_hugePages && failure.InnerException is LinuxException { Errno: Errno.ENOMEM })
         {
             throw new IOException(
-                $"guest memory of {sizeBytes >> 20} MiB: fewer than {sizeBytes / Granule} huge pages of 2 MiB are free (see /proc/sys/vm/nr_hugepages)", failure);
+                $"guest memory of {sizeBytes >> 20} MiB: fewer than {sizeBytes / Granule} huge pages of 2 MiB are free (see /proc/sys/vm/nr_hugepages)",
+                failure);
         }
 
         try

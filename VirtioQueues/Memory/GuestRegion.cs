@@ -72,7 +72,8 @@ public sealed unsafe class GuestRegion
         ulong lengthBytes = checked((fileOffset - start + sizeBytes + alignment - 1) & ~(alignment - 1));
         try
         {
-            Mapping mapping = Linux.Mapping.OfFile(file, start, checked((nuint)lengthBytes), populate: populate, alignment: checked((nuint)hostAlignment), reserve: reserve);
+            Mapping mapping = Linux.Mapping.OfFile(
+                file, start, checked((nuint)lengthBytes), populate: populate, alignment: checked((nuint)hostAlignment), reserve: reserve);
             mapping.ExcludeFromCoreDumps();
             return new GuestRegion(guest, user, sizeBytes, new RegionMapping(mapping), mapping.Address + (fileOffset - start));
         }
