@@ -5,10 +5,10 @@ public static class QemuDevice
 {
     private const int FirstSlot = 0x10;   // on the PCI bus; lower ones hold the machine's own devices
 
-    /// <summary>A disk.</summary>
-    public static string[] Disk(int slot, string socketPath, int queues, bool packed) =>
+    /// <summary>A disk. With <paramref name="reconnectSeconds"/> QEMU looks for its back-end again that often, and keeps requests in flight meanwhile.</summary>
+    public static string[] Disk(int slot, string socketPath, int queues, bool packed, int reconnectSeconds = 0) =>
     [
-        "-chardev", $"socket,id=c{slot},path={socketPath}",
+        "-chardev", $"socket,id=c{slot},path={socketPath}{(reconnectSeconds == 0 ? string.Empty : $",reconnect={reconnectSeconds}")}",
         "-device", $"vhost-user-blk-pci,chardev=c{slot},addr={FirstSlot + slot:x},num-queues={queues},packed={OnOff(packed)}",
     ];
 
