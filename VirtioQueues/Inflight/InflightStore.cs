@@ -7,17 +7,17 @@ namespace Paravane.VirtioQueues.Inflight;
 internal static class InflightStore
 {
     [ThreadStatic]
-    private static Action? t_beforeStore;
+    private static Action? s_beforeStore;
 
     /// <summary>Called before each store that a successor can see, in debug builds. Tests end the device's life there by throwing.</summary>
     public static Action? BeforeStore
     {
-        set => t_beforeStore = value;
+        set => s_beforeStore = value;
     }
 
     /// <summary>A place where dying leaves something to repair: before a store that a successor can see.</summary>
     [Conditional("DEBUG")]
-    public static void CrashPoint() => t_beforeStore?.Invoke();
+    public static void CrashPoint() => s_beforeStore?.Invoke();
 
     /// <summary>Stores one byte.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -39,8 +39,8 @@ internal sealed class CrashRig<TRing, TDriver> : IDisposable
         features |= VirtioFeatures.Version1 | VirtioFeatures.IndirectDesc | (Packed ? VirtioFeatures.RingPacked : 0) | (inOrder ? VirtioFeatures.InOrder : 0);
         int indirectEntries = indirect ? 4 : 0;
         Memory = new TestMemory(256 << 10);
-        DriverRingConfig layout = DriverRingConfig.Lay(
-            Memory.Table, Memory.Allocate(DriverRingConfig.BytesNeeded(size, features, indirectEntries), 4096), size, features, indirectEntries) with { Start = start };
+        GuestAddress at = Memory.Allocate(DriverRingConfig.BytesNeeded(size, features, indirectEntries), 4096);
+        DriverRingConfig layout = DriverRingConfig.Lay(Memory.Table, at, size, features, indirectEntries) with { Start = start };
         _requests = Memory.Allocate((ulong)size * RequestBytes, 4096);
         _driver = TDriver.Open(layout);
         _numberOf = new int[size];
