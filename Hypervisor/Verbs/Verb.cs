@@ -40,7 +40,10 @@ internal static class Verb
     /// <summary>Prints one line on standard error.</summary>
     public static int Fail(string name, string message, int exitCode)
     {
-        Console.Error.WriteLine(name.Length == 0 ? $"paravane: {message}" : $"paravane {name}: {message}");
+        Say(name, message);
         return exitCode;
     }
+
+    /// <summary>Prints one line on standard error, from any thread.</summary>
+    public static void Say(string name, string message) => Console.Error.WriteLine(name.Length == 0 ? $"paravane: {message}" : $"paravane {name}: {message}");
 }

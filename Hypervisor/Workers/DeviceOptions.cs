@@ -19,6 +19,9 @@ internal abstract record DeviceOptions
     /// <summary>Name that the user gave it, or null.</summary>
     public string? Id { get; init; }
 
+    /// <summary>Begins the name of one that the user gave none: «disk» in disk0.</summary>
+    public abstract string Kind { get; }
+
     /// <summary>Largest size of each queue, a power of two.</summary>
     public ushort QueueSize { get; init; } = VhostUserOptions.DefaultQueueSize;
 

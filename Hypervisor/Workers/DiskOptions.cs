@@ -25,6 +25,9 @@ internal sealed record DiskOptions : DeviceOptions
 
     private IReadOnlyList<string> Arguments { get; }
 
+    /// <inheritdoc/>
+    public override string Kind => "disk";
+
     /// <summary>Reads the option's value.</summary>
     /// <param name="text">After <c>--disk=</c>.</param>
     /// <exception cref="UsageException">A key is unknown, missing, wrong, or contradicts another.</exception>

@@ -24,6 +24,9 @@ internal sealed record NetOptions : DeviceOptions
 
     private IReadOnlyList<string> Arguments { get; }
 
+    /// <inheritdoc/>
+    public override string Kind => "net";
+
     /// <summary>Reads the option's value.</summary>
     /// <param name="text">After <c>--net=</c>.</param>
     /// <exception cref="UsageException">A key is unknown or wrong, or the wire leads nowhere.</exception>

@@ -31,6 +31,14 @@ internal sealed record SocketOptions : DeviceOptions
     /// <summary>Bytes of configuration to ask for, or null: as the type has.</summary>
     public int? ConfigBytes { get; init; }
 
+    /// <inheritdoc/>
+    public override string Kind => DeviceId switch
+    {
+        VhostUserOptions.NetDevice => "net",
+        VhostUserOptions.BlockDevice => "disk",
+        _ => "device",
+    };
+
     /// <summary>Reads the option's value.</summary>
     /// <param name="text">After <c>--vhost-user=</c>.</param>
     /// <exception cref="UsageException">A key is unknown, missing, wrong, or does not go with the type.</exception>

@@ -1,19 +1,18 @@
 using System.Text;
 using Paravane.VhostServer.Hosting;
 using Paravane.VirtioQueues.Linux;
-using Tmds.Linux;
 
 namespace Paravane.VhostServer.Transport;
 
 /// <summary>Where connections come from: a listening path, a path to connect to, or an inherited socket.</summary>
 /// <remarks>Session thread, except for construction.</remarks>
-internal sealed unsafe class ServerEndpoint : IDisposable
+internal sealed class ServerEndpoint : IDisposable
 {
     private const int Backlog = 16;
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(20);
 
     private readonly VhostServerOptions _options;
-    private readonly (ulong Device, ulong Inode) _socketFile;
+    private readonly SocketFile? _socketFile;
     private UnixSocket? _connected;
 
     /// <summary>Opens the endpoint; a client connects later, for ever.</summary>
@@ -43,8 +42,8 @@ internal sealed unsafe class ServerEndpoint : IDisposable
 
         if (!options.Client)
         {
-            Listener = Listen(path);
-            _socketFile = IdentityOf(path);
+            _socketFile = Listen(path);
+            Listener = _socketFile.Listener;
         }
     }
 
@@ -88,17 +87,8 @@ internal sealed unsafe class ServerEndpoint : IDisposable
     public void Dispose()
     {
         _connected?.Dispose();
-        if (Listener is null)
-        {
-            return;
-        }
-
-        if (_options.SocketPath is { } path && IdentityOf(path) == _socketFile)
-        {
-            File.Delete(path);
-        }
-
-        Listener.Dispose();
+        _socketFile?.Dispose();
+        Listener?.Dispose();
     }
 
     private static UnixSocket Inherit(int fd)
@@ -122,56 +112,20 @@ internal sealed unsafe class ServerEndpoint : IDisposable
         throw new UsageException($"--fd={fd}: give the number of an open UNIX stream socket, connected or listening");
     }
 
-    private static UnixSocket Listen(string path)
+    private static SocketFile Listen(string path)
     {
         try
         {
-            return UnixSocket.Listen(path, Backlog);
+            return SocketFile.Listen(path, Backlog);
         }
-        catch (LinuxException failure) when (failure.Errno == Errno.EADDRINUSE)
+        catch (SocketInUseException failure)
         {
-            RemoveIfStale(path);
+            throw new StartException($"{failure.Message} or choose another --socket-path");
         }
         catch (LinuxException failure)
         {
             throw new StartException($"cannot listen: {failure.Message}");
         }
-
-        try
-        {
-            return UnixSocket.Listen(path, Backlog);
-        }
-        catch (LinuxException failure)
-        {
-            throw new StartException($"cannot listen: {failure.Message}");
-        }
-    }
-
-    private static void RemoveIfStale(string path)
-    {
-        try
-        {
-            UnixSocket.Connect(path).Dispose();
-        }
-        catch (LinuxException failure) when (failure.Errno == Errno.ECONNREFUSED && IsSocket(path))
-        {
-            File.Delete(path); // nobody listens: its process has died
-            return;
-        }
-        catch (LinuxException failure) when (failure.Errno == Errno.ENOENT)
-        {
-            return;
-        }
-        catch (LinuxException failure) when (failure.Errno == Errno.EAGAIN)
-        {
-            // Its backlog is full, so somebody listens.
-        }
-        catch (LinuxException failure)
-        {
-            throw new StartException($"'{path}' exists and is no stale socket ({failure.Message}): remove it or choose another --socket-path");
-        }
-
-        throw new StartException($"'{path}' is in use by a running process: stop it or choose another --socket-path");
     }
 
     private UnixSocket? Connect(SessionWaiter waiter)
@@ -197,22 +151,5 @@ internal sealed unsafe class ServerEndpoint : IDisposable
         }
 
         return null;
-    }
-
-    private static bool IsSocket(string path) => TryStat(path, out stat status) && ((uint)status.st_mode & 0xf000) == 0xc000;
-
-    private static (ulong Device, ulong Inode) IdentityOf(string path) =>
-        TryStat(path, out stat status) ? ((ulong)status.st_dev, (ulong)status.st_ino) : default;
-
-    private static bool TryStat(string path, out stat status)
-    {
-        stat result;
-        byte[] name = Encoding.UTF8.GetBytes(path + "\0");
-        fixed (byte* pointer = name)
-        {
-            bool exists = LibC.lstat(pointer, &result) == 0;
-            status = result;
-            return exists;
-        }
     }
 }

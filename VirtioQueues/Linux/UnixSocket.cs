@@ -33,12 +33,22 @@ public sealed unsafe class UnixSocket : FileDescriptor
     }
 
     /// <summary>Binds a new socket to <paramref name="path"/> and listens.</summary>
+    /// <param name="path">Where.</param>
+    /// <param name="backlog">Connections that may wait.</param>
+    /// <param name="ownerOnly">Mode 0600 for its file.</param>
     /// <exception cref="LinuxException">The path is in use, or its directory is missing or not writable.</exception>
-    public static UnixSocket Listen(string path, int backlog)
+    public static UnixSocket Listen(string path, int backlog, bool ownerOnly = false)
     {
+        const uint OwnersReadAndWrite = 0x180;
         UnixSocket socket = Create();
         try
         {
+            if (ownerOnly)
+            {
+                // The mode of the socket, less the creation mask, becomes that of its file: there is no moment in which others may connect.
+                Check(LibC.fchmod(socket.Number, (mode_t)OwnersReadAndWrite), "fchmod");
+            }
+
             sockaddr_un address = AddressOf(path);
             Check(LibC.bind(socket.Number, (sockaddr*)&address, sizeof(sockaddr_un)), "bind", path);
             Check(LibC.listen(socket.Number, backlog), "listen", path);

@@ -6,35 +6,41 @@ using Paravane.Peers;
 namespace Paravane.EndToEnd.Guest;
 
 /// <summary>
-/// The guest's initramfs: a static busybox, the virtio modules of the stock kernel, and a few of the machine's own programs with their libraries.
+/// A guest's initramfs: a static busybox, modules of the stock kernel, and a few of the machine's own programs with their libraries.
 /// </summary>
 /// <remarks>Kept in artifacts/ under a name made from what goes into it. Not compressed: unpacking costs an emulated CPU more than loading.</remarks>
 public static class GuestImage
 {
-    private static readonly string[] s_modules = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng"];
+    private static readonly string[] s_modules = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng"];
     private static readonly string[] s_tools = ["mke2fs", "e2fsck", "blkdiscard", "ethtool"];
 
-    private static readonly Lazy<string> s_path = new(Build);
+    private static readonly Lazy<string> s_path = new(() => Build(s_modules, [.. s_tools.Select(Tool.Find)], []));
 
-    /// <summary>The archive; the first to ask builds it.</summary>
+    /// <summary>The archive of a guest with virtio's drivers; the first to ask builds it.</summary>
     public static string Location => s_path.Value;
 
-    private static string Build()
+    /// <summary>The archive of a guest with more in it, built where it is not there yet.</summary>
+    /// <param name="modules">Modules to load at its start, besides those of <see cref="Location"/>.</param>
+    /// <param name="programs">Programs for its /tools, with the libraries that they need.</param>
+    /// <param name="files">More files: path in the guest → file here.</param>
+    public static string With(string[] modules, string[] programs, Dictionary<string, string> files) =>
+        Build([.. s_modules, .. modules], [.. s_tools.Select(Tool.Find), .. programs], files);
+
+    private static string Build(string[] modules, string[] programs, Dictionary<string, string> files)
     {
-        Dictionary<string, string> sources = [];   // path in the guest → file here
+        Dictionary<string, string> sources = new(files);   // path in the guest → file here
         List<string> order = [];
-        foreach (string module in GuestKernel.Find().Resolve(s_modules))
+        foreach (string module in GuestKernel.Find().Resolve(modules))
         {
             sources[$"modules/{Path.GetFileName(module)}"] = module;
             order.Add($"/modules/{Path.GetFileName(module)}");
         }
 
         sources["bin/busybox"] = Tool.Find("busybox");
-        foreach (string tool in s_tools)
+        foreach (string program in programs)
         {
-            string path = Tool.Find(tool);
-            sources[$"tools/{tool}"] = path;
-            foreach (string library in LibrariesOf(path))
+            sources[$"tools/{Path.GetFileName(program)}"] = program;
+            foreach (string library in LibrariesOf(program))
             {
                 sources[library.TrimStart('/')] = library;
             }

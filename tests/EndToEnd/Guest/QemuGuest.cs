@@ -22,18 +22,18 @@ public sealed class QemuGuest : IDisposable
 
     /// <summary>Boots a machine of two CPUs and 512 MiB with these devices, and waits until the guest takes commands.</summary>
     public QemuGuest(TemporaryDirectory scratch, params IEnumerable<string> devices)
-        : this([.. s_machine, .. devices], scratch)
+        : this([.. s_machine, .. devices], scratch, GuestImage.Location)
     {
     }
 
-    private QemuGuest(IEnumerable<string> machine, TemporaryDirectory scratch)
+    private QemuGuest(IEnumerable<string> machine, TemporaryDirectory scratch, string image)
     {
         _console = scratch.File("console.log");
         _qemu = ChildProcess.Start(
             "qemu-system-x86_64",
             [
                 "-nodefaults", "-no-user-config", "-display", "none",
-                "-kernel", GuestKernel.Find().Image, "-initrd", GuestImage.Location,
+                "-kernel", GuestKernel.Find().Image, "-initrd", image,
                 "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
                 "-serial", $"file:{_console}", "-serial", "stdio",
                 .. machine,
@@ -51,7 +51,10 @@ public sealed class QemuGuest : IDisposable
     }
 
     /// <summary>Boots a machine that is wholly described by these options.</summary>
-    public static QemuGuest Boot(TemporaryDirectory scratch, IEnumerable<string> machine) => new(machine, scratch);
+    /// <param name="scratch">For its console.</param>
+    /// <param name="machine">QEMU's options.</param>
+    /// <param name="image">The initramfs; null for the usual one.</param>
+    public static QemuGuest Boot(TemporaryDirectory scratch, IEnumerable<string> machine, string? image = null) => new(machine, scratch, image ?? GuestImage.Location);
 
     /// <summary>Runs a shell script in the guest; any exit code but 0 fails the test. Returns what it printed, without the last line end.</summary>
     public string Run(string script, int limitSeconds = 60)

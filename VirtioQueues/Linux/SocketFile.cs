@@ -1,0 +1,99 @@
+using System.Text;
+using Tmds.Linux;
+
+namespace Paravane.VirtioQueues.Linux;
+
+/// <summary>A listening socket with a name in the file system: a stale one of a dead process is replaced, a live one is not, and it goes away with its owner.</summary>
+/// <remarks>One thread.</remarks>
+public sealed unsafe class SocketFile : IDisposable
+{
+    private readonly string _path;
+    private readonly (ulong Device, ulong Inode) _identity;
+
+    private SocketFile(string path, UnixSocket listener)
+    {
+        _path = path;
+        _identity = IdentityOf(path);
+        Listener = listener;
+    }
+
+    /// <summary>The listening socket, non-blocking.</summary>
+    public UnixSocket Listener { get; }
+
+    /// <summary>Listens at <paramref name="path"/>.</summary>
+    /// <param name="path">At most <see cref="UnixSocket.MaxPathBytes"/> bytes.</param>
+    /// <param name="backlog">Connections that may wait.</param>
+    /// <param name="ownerOnly">Nobody but the user (and root) may connect, whatever the file mode creation mask says.</param>
+    /// <exception cref="SocketInUseException">A running process listens there, or there is something else than a socket.</exception>
+    /// <exception cref="LinuxException">It cannot be made.</exception>
+    public static SocketFile Listen(string path, int backlog, bool ownerOnly = false)
+    {
+        UnixSocket listener;
+        try
+        {
+            listener = UnixSocket.Listen(path, backlog, ownerOnly);
+        }
+        catch (LinuxException failure) when (failure.Errno == Errno.EADDRINUSE)
+        {
+            RemoveIfStale(path);
+            listener = UnixSocket.Listen(path, backlog, ownerOnly);
+        }
+
+        return new SocketFile(path, listener);
+    }
+
+    /// <summary>Closes the socket, and removes its file if it is still the one that was made here.</summary>
+    public void Dispose()
+    {
+        if (IdentityOf(_path) == _identity)
+        {
+            File.Delete(_path);
+        }
+
+        Listener.Dispose();
+    }
+
+    private static void RemoveIfStale(string path)
+    {
+        try
+        {
+            UnixSocket.Connect(path).Dispose();
+        }
+        catch (LinuxException failure) when (failure.Errno == Errno.ECONNREFUSED && IsSocket(path))
+        {
+            File.Delete(path); // nobody listens: its process has died
+            return;
+        }
+        catch (LinuxException failure) when (failure.Errno == Errno.ENOENT)
+        {
+            return;
+        }
+        catch (LinuxException failure) when (failure.Errno == Errno.EAGAIN)
+        {
+            // Its backlog is full, so somebody listens.
+        }
+        catch (LinuxException failure)
+        {
+            throw new SocketInUseException($"'{path}' exists and is no stale socket ({failure.Message}): remove it");
+        }
+
+        throw new SocketInUseException($"'{path}' is in use by a running process: stop it");
+    }
+
+    private static bool IsSocket(string path) => TryStat(path, out stat status) && ((uint)status.st_mode & 0xf000) == 0xc000;
+
+    private static (ulong Device, ulong Inode) IdentityOf(string path) =>
+        TryStat(path, out stat status) ? ((ulong)status.st_dev, (ulong)status.st_ino) : default;
+
+    private static bool TryStat(string path, out stat status)
+    {
+        stat result;
+        byte[] name = Encoding.UTF8.GetBytes(path + "\0");
+        fixed (byte* pointer = name)
+        {
+            bool exists = LibC.lstat(pointer, &result) == 0;
+            status = result;
+            return exists;
+        }
+    }
+}
