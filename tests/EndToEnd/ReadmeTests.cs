@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using Paravane.EndToEnd.Guest;
 using Paravane.Peers;
 
 namespace Paravane.EndToEnd;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Security.Cryptography;
-using Paravane.EndToEnd.Guest;
 using Paravane.Peers;
 
 namespace Paravane.EndToEnd.Disk;

@@ -1,4 +1,4 @@
-namespace Paravane.EndToEnd.Guest;
+namespace Paravane.Peers;
 
 /// <summary>Finds programs of the system, also those in the directories that only root has on its PATH.</summary>
 public static class Tool

@@ -1,7 +1,6 @@
 using System.Text;
-using Paravane.Peers;
 
-namespace Paravane.EndToEnd.Guest;
+namespace Paravane.Peers;
 
 /// <summary>Debian's stock cloud kernel: installed, or unpacked into artifacts/ by <c>make deps</c>.</summary>
 public sealed record GuestKernel(string Image, string Modules)
@@ -58,7 +57,11 @@ public sealed record GuestKernel(string Image, string Modules)
     {
         ReadOnlySpan<byte> content = File.ReadAllBytes(file);
         int start = content.IndexOf("\0depends="u8);
-        Assert.True(start >= 0, $"{file} has no module information");
+        if (start < 0)
+        {
+            throw new PeerException($"{file} has no module information");
+        }
+
         ReadOnlySpan<byte> value = content[(start + "\0depends=".Length)..];
         return Encoding.ASCII.GetString(value[..value.IndexOf((byte)0)]).Split(',', StringSplitOptions.RemoveEmptyEntries);
     }

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Paravane.EndToEnd.Guest;
+namespace Paravane.Peers;
 
 /// <summary>Writes an initramfs archive, cpio «newc» (Linux Documentation/driver-api/early-userspace/buffer-format.rst).</summary>
 public sealed class CpioWriter(Stream stream) : IDisposable

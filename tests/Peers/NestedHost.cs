@@ -1,7 +1,5 @@
-using Paravane.EndToEnd.Guest;
-using Paravane.Peers;
 
-namespace Paravane.EndToEnd.Nested;
+namespace Paravane.Peers;
 
 /// <summary>A whole host in software emulation, with a KVM of its own: QEMU's emulated AMD processor has SVM with nested paging.</summary>
 /// <remarks>

@@ -1,8 +1,7 @@
 using System.Globalization;
 using System.Text;
-using Paravane.Peers;
 
-namespace Paravane.EndToEnd.Guest;
+namespace Paravane.Peers;
 
 /// <summary>A stock Linux guest in QEMU's software emulation, which runs the commands that a test gives it.</summary>
 public sealed class QemuGuest : IDisposable
@@ -60,8 +59,7 @@ public sealed class QemuGuest : IDisposable
     public string Run(string script, int limitSeconds = 60)
     {
         (int code, string output) = TryRun(script, limitSeconds);
-        Assert.True(code == 0, $"in the guest: {script}\nended with code {code}:\n{output}\n{ConsoleTail()}");
-        return output;
+        return code == 0 ? output : throw new PeerException($"in the guest: {script}\nended with code {code}:\n{output}\n{ConsoleTail()}");
     }
 
     /// <summary>Runs a shell script in the guest and returns its exit code and what it printed.</summary>
@@ -86,7 +84,10 @@ public sealed class QemuGuest : IDisposable
     {
         Send("sync; poweroff -f");
         int code = _qemu.WaitForExit(TimeSpan.FromSeconds(60));
-        Assert.True(code == 0, $"QEMU ended with code {code}:\n{_qemu.Transcript}");
+        if (code != 0)
+        {
+            throw new PeerException($"QEMU ended with code {code}:\n{_qemu.Transcript}");
+        }
     }
 
     /// <inheritdoc/>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Paravane.EndToEnd.Nested;
+namespace Paravane.Peers;
 
 /// <summary>A virtual machine of <c>paravane run</c> on a <see cref="NestedHost"/>, whose stock guest runs the commands that a test gives it.</summary>
 /// <remarks>One at a time and host; its console is the channel for commands, so the kernel is told to be quiet.</remarks>
