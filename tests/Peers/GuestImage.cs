@@ -10,7 +10,7 @@ namespace Paravane.Peers;
 /// <remarks>Kept in artifacts/ under a name made from what goes into it. Not compressed: unpacking costs an emulated CPU more than loading.</remarks>
 public static class GuestImage
 {
-    private static readonly string[] s_modules = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng"];
+    private static readonly string[] s_modules = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev"];
     private static readonly string[] s_tools = ["mke2fs", "e2fsck", "blkdiscard", "ethtool"];
 
     private static readonly Lazy<string> s_path = new(() => Build(s_modules, [.. s_tools.Select(Tool.Find)], []));

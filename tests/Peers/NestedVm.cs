@@ -54,6 +54,10 @@ public sealed class NestedVm
     public string Run(string script, int limitSeconds = 60) =>
         _host.Run(string.Create(CultureInfo.InvariantCulture, $"sh /tmp/guest {limitSeconds} {Encode("set -e -o pipefail\n" + script)}"), limitSeconds + 20);
 
+    /// <summary>Waits until a condition holds in the guest.</summary>
+    public void WaitFor(string condition, int limitSeconds = 30) =>
+        Run(string.Create(CultureInfo.InvariantCulture, $"for i in $(seq 1 {limitSeconds * 5}); do if {condition}; then exit 0; fi; sleep 0.2; done; echo 'never: '{Quote(condition)}; dmesg | tail -n 20; exit 1"), limitSeconds + 20);
+
     /// <summary>Asks something of the machine with <c>paravane ctl</c>.</summary>
     public string Control(string command) => _host.Run($"paravane ctl {ControlPath} {command}");
 
@@ -82,6 +86,8 @@ public sealed class NestedVm
             ! pidof paravane-blk; ! pidof paravane-net; ! pidof paravane; [ ! -e /tmp/vm/control ]
             """);
     }
+
+    private static string Quote(string text) => $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     private static string Encode(string script) => Convert.ToBase64String(Encoding.UTF8.GetBytes(script + "\n"));
 

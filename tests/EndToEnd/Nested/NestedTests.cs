@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json;
 using Paravane.Peers;
 
 namespace Paravane.EndToEnd.Nested;
@@ -5,19 +7,21 @@ namespace Paravane.EndToEnd.Nested;
 /// <summary>Debian's stock kernel as a guest of <c>paravane run</c>, on a real KVM that itself runs in an emulated machine.</summary>
 public sealed class NestedTests
 {
+    private const string MakeTap = "/tools/ip tuntap add dev vm0 mode tap multi_queue vnet_hdr; ip address add 10.0.0.1/24 dev vm0; ip link set vm0 up";
+
     [Fact]
-    public void A_stock_kernel_with_two_processors_a_disk_and_a_nic_boots_works_restarts_and_switches_off()
+    public void A_stock_kernel_boots_works_and_restarts_while_its_workers_live_and_die()
     {
         using var scratch = TemporaryDirectory.Create();
         using NestedHost host = new(scratch);
-        host.Run("dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null; /tools/ip tuntap add dev vm0 mode tap multi_queue vnet_hdr; ip address add 10.0.0.1/24 dev vm0; ip link set vm0 up");
+        host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null; {MakeTap}");
         NestedVm vm = NestedVm.Boot(host, "--memory=256M --cpus=2 --disk=path=/tmp/image --net=tap:vm0");
         for (int life = 0; life < 2; life++)
         {
             Assert.Equal("2", vm.Run("nproc"));
-            Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run("sha256sum < /dev/vda"));
+            AssertSameDisk(host, vm);
             vm.Run($"dd if=/dev/urandom of=/dev/vda bs=64k count=32 seek={life * 32} conv=notrunc,fsync 2>/dev/null");
-            Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run("sha256sum < /dev/vda"));
+            AssertSameDisk(host, vm);
             vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.1");
             host.Run("ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.2");
             if (life == 0)
@@ -26,6 +30,95 @@ public sealed class NestedTests
             }
         }
 
+        // The guest writes and reads back while the disk's worker is killed again and again: slow, but right, and without an error.
+        vm.Run("(for i in 1 2 3 4 5 6; do dd if=/dev/urandom of=/dev/vda bs=4k count=256 seek=$((i * 256)) oflag=direct conv=notrunc 2>/dev/null || echo failed; done; echo end) > /tmp/writer &");
+        for (int i = 0; i < 3; i++)
+        {
+            host.Run("sleep 0.7; kill -9 $(pidof paravane-blk)");
+        }
+
+        Assert.Equal("end", vm.Run("for i in $(seq 1 300); do grep -q end /tmp/writer && break; sleep 0.1; done; cat /tmp/writer"));
+        AssertSameDisk(host, vm);
+        Assert.DoesNotContain("error", vm.Run("dmesg"), StringComparison.OrdinalIgnoreCase);
+        host.Run("kill -9 $(pidof paravane-net)");
+        vm.Run("ping -q -c 5 -i 0.3 -W 5 10.0.0.1");
+        JsonElement devices = JsonDocument.Parse(vm.Control("metrics")).RootElement.GetProperty("devices");
+        Assert.Equal(3, devices[0].GetProperty("back_end_restarts").GetInt32());
+        Assert.Equal(1, devices[1].GetProperty("back_end_restarts").GetInt32());
+
+        // Stopped and started from outside: the guest's clock jumps, its data do not.
+        vm.Control("pause");
+        Assert.Contains("\"paused\"", vm.Control("status"), StringComparison.Ordinal);
+        vm.Control("resume");
+        AssertSameDisk(host, vm);
         vm.PowerOff();
     }
+
+    [Fact]
+    public void Disks_nics_and_memory_come_and_disks_go_while_the_guest_runs()
+    {
+        using var scratch = TemporaryDirectory.Create();
+        using NestedHost host = new(scratch);
+        host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=8 2>/dev/null; cp /tmp/image /tmp/second; {MakeTap}");
+        NestedVm vm = NestedVm.Boot(host, "--memory=256M --disk=path=/tmp/image", "memhp_default_state=online_movable");
+        AssertSameDisk(host, vm);
+
+        long before = MemoryOf(vm);
+        vm.Control("add-memory 128M");
+        vm.WaitFor($"[ $(sed -n 's/MemTotal: *\\([0-9]*\\) .*/\\1/p' /proc/meminfo) -gt {before + 100_000} ]");
+
+        // After that, so that the new worker has the new memory from its start, and the old one from its addition.
+        Assert.Contains("\"second\"", vm.Control("add-disk path=/tmp/second,id=second"), StringComparison.Ordinal);
+        vm.WaitFor("[ -b /dev/vdb ]");
+        Assert.StartsWith(host.Run("sha256sum < /tmp/second")[..64], vm.Run("sha256sum < /dev/vdb"));
+        vm.Control("add-net tap:vm0,id=wire");
+        vm.WaitFor("[ -d /sys/class/net/eth0 ]");
+        vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.1");
+
+        // What only processes and caches use comes from the new memory first: both disks move bytes to and from there.
+        long free = FreePagesOfNewMemory(vm);
+        vm.Run("echo 3 > /proc/sys/vm/drop_caches; cp /dev/vda /tmp/copy; cmp /tmp/copy /dev/vda; cp /dev/vdb /tmp/copy; cmp /tmp/copy /dev/vdb");
+        Assert.InRange(free - FreePagesOfNewMemory(vm), 2000, long.MaxValue);
+        vm.Run("rm /tmp/copy");
+
+        vm.Control("remove second");
+        vm.WaitFor("[ ! -b /dev/vdb ]");
+        host.Run("for i in $(seq 1 100); do [ $(pidof paravane-blk | wc -w) = 1 ] && exit 0; sleep 0.1; done; exit 1");
+        Assert.DoesNotContain("second", vm.Control("status"), StringComparison.Ordinal);
+        vm.Control("add-disk path=/tmp/second,readonly=on");
+        vm.WaitFor("[ -b /dev/vdb ]");
+        Assert.Equal("1", vm.Run("cat /sys/block/vdb/ro"));
+        AssertSameDisk(host, vm);
+
+        // SIGTERM presses the power button; what follows is the guest's decision.
+        vm.Run("(dd if=/dev/input/event0 bs=24 count=1 of=/tmp/pressed 2>/dev/null; poweroff -f) > /dev/null 2>&1 &");
+        host.Run("kill -TERM $(pidof paravane)");
+        vm.WaitForEnd();
+    }
+
+    [Fact]
+    public void The_same_devices_work_through_memory_mapped_windows_and_the_kernel_starts_by_pvh()
+    {
+        using var scratch = TemporaryDirectory.Create();
+        using NestedHost host = new(scratch);
+        host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=8 2>/dev/null; {MakeTap}");
+        NestedVm vm = NestedVm.Boot(host, "--memory=256M --transport=mmio --pvh --disk=path=/tmp/image --net=tap:vm0");
+        AssertSameDisk(host, vm);
+        Assert.Contains("LNRO0005", vm.Run("readlink -f /sys/block/vda"), StringComparison.Ordinal);
+        vm.Run("dd if=/dev/urandom of=/dev/vda bs=64k count=32 conv=notrunc,fsync 2>/dev/null");
+        AssertSameDisk(host, vm);
+        vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.1");
+        vm.Reboot();
+        AssertSameDisk(host, vm);
+        vm.PowerOff();
+    }
+
+    private static void AssertSameDisk(NestedHost host, NestedVm vm) =>
+        Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run("echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/vda"));
+
+    private static long FreePagesOfNewMemory(NestedVm vm) =>
+        long.Parse(vm.Run("awk '/zone +Movable/ { found = 1 } found && /pages free/ { print $3; exit }' /proc/zoneinfo"), CultureInfo.InvariantCulture);
+
+    private static long MemoryOf(NestedVm vm) =>
+        long.Parse(vm.Run("sed -n 's/MemTotal: *\\([0-9]*\\) .*/\\1/p' /proc/meminfo"), CultureInfo.InvariantCulture);
 }
