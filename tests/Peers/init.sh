@@ -2,14 +2,21 @@
 # First process of the test guest: loads the drivers, then runs what arrives on the second serial line (or on the one that commands=… of the kernel's
 # command line names).
 # A command is one line of base64; its output follows, then «@@done» and its exit code.
+# With root=… on the command line this only loads the drivers, and the same script goes on from that file system («rooted»).
 /bin/busybox --install -s /bin
 export PATH=/tools:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+if [ "$1" != rooted ]; then
+    while read -r module; do insmod "$module"; done < /modules/order
+    root=$(sed -n 's/.*root=\([^ ]*\).*/\1/p' /proc/cmdline)
+    if [ -n "$root" ]; then
+        mount "$root" /mnt && umount /proc /sys /dev && exec switch_root /mnt /init rooted
+    fi
+fi
 mount -t tmpfs tmp /tmp
-ln -s /proc/mounts /etc/mtab
-while read -r module; do insmod "$module"; done < /modules/order
+ln -sf /proc/mounts /etc/mtab
 ip link set lo up
 line=/dev/$(sed -n 's/.*commands=\([a-zA-Z0-9]*\).*/\1/p' /proc/cmdline)
 [ -c "$line" ] || line=/dev/ttyS1

@@ -14,14 +14,21 @@ public sealed class NestedTests
     {
         using var scratch = TemporaryDirectory.Create();
         using NestedHost host = new(scratch);
-        host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null; {MakeTap}");
-        NestedVm vm = NestedVm.Boot(host, "--memory=256M --cpus=2 --disk=path=/tmp/image --net=tap:vm0");
+        host.Run($"""
+            dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null
+            mkdir /tmp/root; cd /tmp/root; cpio -idm < /inner/initramfs 2>/dev/null; cd /
+            /tools/mke2fs -q -t ext4 -d /tmp/root /tmp/root.img 48M; rm -r /tmp/root
+            {MakeTap}
+            """);
+        NestedVm vm = NestedVm.Boot(host, "--memory=256M --cpus=2 --disk=path=/tmp/root.img --disk=path=/tmp/image --net=tap:vm0", "root=/dev/vda rw");
         for (int life = 0; life < 2; life++)
         {
             Assert.Equal("2", vm.Run("nproc"));
-            AssertSameDisk(host, vm);
-            vm.Run($"dd if=/dev/urandom of=/dev/vda bs=64k count=32 seek={life * 32} conv=notrunc,fsync 2>/dev/null");
-            AssertSameDisk(host, vm);
+            Assert.StartsWith("/dev/vda / ext4 rw", vm.Run("grep ' / ' /proc/mounts"), StringComparison.Ordinal);
+            vm.Run($"[ {life} = 0 ] || (cd /kept; sha256sum -c sums); mkdir -p /kept; cd /kept; dd if=/dev/urandom of=file{life} bs=64k count=16 2>/dev/null; sha256sum file* > sums; sync");
+            AssertSameDisk(host, vm, "vdb");
+            vm.Run($"dd if=/dev/urandom of=/dev/vdb bs=64k count=32 seek={life * 32} conv=notrunc,fsync 2>/dev/null");
+            AssertSameDisk(host, vm, "vdb");
             vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.1");
             host.Run("ping -q -c 3 -i 0.3 -W 5 -s 8000 10.0.0.2");
             if (life == 0)
@@ -30,28 +37,29 @@ public sealed class NestedTests
             }
         }
 
-        // The guest writes and reads back while the disk's worker is killed again and again: slow, but right, and without an error.
-        vm.Run("(for i in 1 2 3 4 5 6; do dd if=/dev/urandom of=/dev/vda bs=4k count=256 seek=$((i * 256)) oflag=direct conv=notrunc 2>/dev/null || echo failed; done; echo end) > /tmp/writer &");
-        for (int i = 0; i < 3; i++)
+        // The guest writes and reads back while the workers of its disks are killed again and again: slow, but right, and without an error.
+        vm.Run("(for i in 1 2 3 4 5 6; do dd if=/dev/urandom of=/dev/vdb bs=4k count=256 seek=$((i * 256)) oflag=direct conv=notrunc 2>/dev/null || echo failed; done; echo end) > /tmp/writer &");
+        for (int i = 1; i <= 3; i++)
         {
-            host.Run("sleep 0.7; kill -9 $(pidof paravane-blk)");
+            host.Run("sleep 0.5; kill -9 $(pidof paravane-blk)");
+            WaitForRestarts(vm, [i, i, 0]);
         }
 
         Assert.Equal("end", vm.Run("for i in $(seq 1 300); do grep -q end /tmp/writer && break; sleep 0.1; done; cat /tmp/writer"));
-        AssertSameDisk(host, vm);
+        AssertSameDisk(host, vm, "vdb");
         Assert.DoesNotContain("error", vm.Run("dmesg"), StringComparison.OrdinalIgnoreCase);
         host.Run("kill -9 $(pidof paravane-net)");
         vm.Run("ping -q -c 5 -i 0.3 -W 5 10.0.0.1");
-        JsonElement devices = JsonDocument.Parse(vm.Control("metrics")).RootElement.GetProperty("devices");
-        Assert.Equal(3, devices[0].GetProperty("back_end_restarts").GetInt32());
-        Assert.Equal(1, devices[1].GetProperty("back_end_restarts").GetInt32());
+        WaitForRestarts(vm, [3, 3, 1]);
 
         // Stopped and started from outside: the guest's clock jumps, its data do not.
         vm.Control("pause");
         Assert.Contains("\"paused\"", vm.Control("status"), StringComparison.Ordinal);
         vm.Control("resume");
-        AssertSameDisk(host, vm);
+        AssertSameDisk(host, vm, "vdb");
+        vm.Run("cd /kept; sha256sum -c sums");
         vm.PowerOff();
+        host.Run("/tools/e2fsck -fn /tmp/root.img");
     }
 
     [Fact]
@@ -113,8 +121,21 @@ public sealed class NestedTests
         vm.PowerOff();
     }
 
-    private static void AssertSameDisk(NestedHost host, NestedVm vm) =>
-        Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run("echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/vda"));
+    private static void AssertSameDisk(NestedHost host, NestedVm vm, string disk = "vda") =>
+        Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run($"echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/{disk}"));
+
+    private static void WaitForRestarts(NestedVm vm, int[] expected)
+    {
+        int[] restarts = [];
+        for (int attempt = 0; attempt < 60 && !restarts.SequenceEqual(expected); attempt++)
+        {
+            Thread.Sleep(200);
+            using JsonDocument metrics = JsonDocument.Parse(vm.Control("metrics"));
+            restarts = [.. metrics.RootElement.GetProperty("devices").EnumerateArray().Select(device => device.GetProperty("back_end_restarts").GetInt32())];
+        }
+
+        Assert.Equal(expected, restarts);
+    }
 
     private static long FreePagesOfNewMemory(NestedVm vm) =>
         long.Parse(vm.Run("awk '/zone +Movable/ { found = 1 } found && /pages free/ { print $3; exit }' /proc/zoneinfo"), CultureInfo.InvariantCulture);
