@@ -225,13 +225,21 @@ internal sealed partial class VirtualMachine : IDisposable
     {
         _vcpus.Pause();
         ResetDevices();
+        foreach (MachineDevice device in _devices.FindAll(device => device.IsLeaving))
+        {
+            _pci!.Remove(device.Place); // the guest was asked to let it go, and has
+        }
+
         _serial.Reset();
         _events.Reset();
         try
         {
             _vcpus.Reset(LoadGuest());
             _restarts++;
-            _vcpus.Resume();
+            if (!_isPaused)
+            {
+                _vcpus.Resume();
+            }
         }
         catch (IOException failure)
         {

@@ -39,11 +39,8 @@ internal sealed record NetOptions : DeviceOptions
             throw list.Wrong($"'{wire}' is none of tap:NAME, loop, drop and source");
         }
 
-        List<string> arguments = [$"--net={wire}"];
-        if (TakeMac(list) is { } mac)
-        {
-            arguments.Add($"--mac={string.Join(':', mac.Select(part => part.ToString("x2", CultureInfo.InvariantCulture)))}");
-        }
+        byte[] mac = TakeMac(list) ?? NewMac();
+        List<string> arguments = [$"--net={wire}", $"--mac={string.Join(':', mac.Select(part => part.ToString("x2", CultureInfo.InvariantCulture)))}"];
 
         if (list.TakeNumber("mtu", MinMtu, MaxMtu) is { } mtu)
         {
@@ -96,6 +93,14 @@ internal sealed record NetOptions : DeviceOptions
         return isMac && (mac[0] & 1) == 0 && mac.AsSpan().ContainsAnyExcept((byte)0)
             ? mac
             : throw list.Wrong($"mac={text} is not an address like 52:54:00:12:34:56, or one of a group");
+    }
+
+    /// <summary>An address of one's own: without any, a guest would choose another one at each of its starts. The prefix is the one that hypervisors use.</summary>
+    private static byte[] NewMac()
+    {
+        byte[] mac = [0x52, 0x54, 0x00, 0, 0, 0];
+        Random.Shared.NextBytes(mac.AsSpan(3));
+        return mac;
     }
 
     /// <summary>Options of the worker.</summary>

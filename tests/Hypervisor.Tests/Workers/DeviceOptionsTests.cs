@@ -25,8 +25,20 @@ public sealed class DeviceOptionsTests
     {
         NetOptions net = NetOptions.Parse("tap:tap0,mac=52:54:00:12:34:56,mtu=9000,queue-pairs=2,queue-size=1024,workers=per-pair,id=lan");
         Assert.Equal(["--net=tap:tap0", "--mac=52:54:00:12:34:56", "--mtu=9000", "--workers=per-pair", "--queue-pairs=2", "--queue-size=1024"], net.WorkerArguments(cpus: 4));
-        Assert.Equal(["--net=loop", "--queue-pairs=4", "--queue-size=256"], NetOptions.Parse("loop").WorkerArguments(cpus: 4));
-        Assert.Equal(["--net=source", "--frame-size=1518", "--queue-pairs=1", "--queue-size=256"], NetOptions.Parse("source,frame-size=1518").WorkerArguments(cpus: 1));
+        const string Mac = "mac=52:54:00:00:00:01";
+        Assert.Equal(["--net=loop", $"--{Mac}", "--queue-pairs=4", "--queue-size=256"], NetOptions.Parse($"loop,{Mac}").WorkerArguments(cpus: 4));
+        Assert.Equal(
+            ["--net=source", $"--{Mac}", "--frame-size=1518", "--queue-pairs=1", "--queue-size=256"],
+            NetOptions.Parse($"source,frame-size=1518,{Mac}").WorkerArguments(cpus: 1));
+    }
+
+    [Fact]
+    public void A_NIC_without_an_address_gets_one_of_its_own_that_stays()
+    {
+        NetOptions first = NetOptions.Parse("loop"), second = NetOptions.Parse("loop");
+        string mac = Assert.Single(first.WorkerArguments(cpus: 1), argument => argument.StartsWith("--mac=52:54:00:", StringComparison.Ordinal));
+        Assert.Contains(mac, first.WorkerArguments(cpus: 1));
+        Assert.DoesNotContain(mac, second.WorkerArguments(cpus: 1));
     }
 
     [Fact]
