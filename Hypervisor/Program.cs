@@ -21,7 +21,7 @@ internal static class Program
     internal static int Run(string[] args)
     {
         var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create(), BenchNet.Create() };
-        var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { RunVerb.Create(), CtlVerb.Create(), DemoVerb.Create(), bench };
+        var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { RunVerb.Create(), CtlVerb.Create(), DemoVerb.Create(), CheckVerb.Create(), bench };
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {

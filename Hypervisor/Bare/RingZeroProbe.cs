@@ -34,7 +34,11 @@ internal sealed class RingZeroProbe : IBusDevice, IDisposable
 
     /// <summary>True when ring 0 is emulated.</summary>
     /// <exception cref="IOException">KVM cannot run the guest.</exception>
-    public static bool IsEmulated(KvmSystem system) => MeasureNanoseconds(system) > EmulatedNanoseconds;
+    public static bool IsEmulated(KvmSystem system) => MeansEmulated(MeasureNanoseconds(system));
+
+    /// <summary>What a measured time means.</summary>
+    /// <param name="nanoseconds">From <see cref="MeasureNanoseconds"/>.</param>
+    public static bool MeansEmulated(double nanoseconds) => nanoseconds > EmulatedNanoseconds;
 
     /// <summary>Time of one instruction at ring 0 in nanoseconds.</summary>
     /// <exception cref="IOException">KVM cannot run the guest.</exception>

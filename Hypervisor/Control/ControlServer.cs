@@ -32,9 +32,21 @@ internal sealed class ControlServer : IDisposable
     public ControlServer(VirtualMachine machine, string path)
     {
         _machine = machine;
-        _socket = SocketFile.Listen(path, MaxClients, ownerOnly: true);
+        _socket = Listen(path);
         _thread = new Thread(Accept) { Name = "control", IsBackground = true };
         _thread.Start();
+    }
+
+    private static SocketFile Listen(string path)
+    {
+        try
+        {
+            return SocketFile.Listen(path, MaxClients, ownerOnly: true);
+        }
+        catch (LinuxException failure)
+        {
+            throw new MachineException($"the control socket '{path}' cannot be made: {Errno.TextOf(failure.Errno)}", failure);
+        }
     }
 
     /// <summary>Stops answering and removes the socket. The machine must have ended, so that nobody waits for it.</summary>
@@ -59,7 +71,11 @@ internal sealed class ControlServer : IDisposable
             _clients.RemoveAll(client => !client.IsAlive);
             if (_clients.Count == MaxClients)
             {
-                connection.Dispose();
+                using (connection)
+                {
+                    _ = connection.TrySend(Refusal($"{MaxClients} clients are connected already")); // a new connection has room for it
+                }
+
                 continue;
             }
 
@@ -75,51 +91,43 @@ internal sealed class ControlServer : IDisposable
         {
             byte[] line = new byte[MaxLineBytes];
             int have = 0;
-            try
+            while (WaitFor(connection.Number, LibC.POLLIN))
             {
-                while (WaitFor(connection.Number, LibC.POLLIN))
+                int count = connection.TryReceive(line.AsSpan(have), null, out _);
+                if (count <= 0 && count != -Errno.EAGAIN)
                 {
-                    int count = connection.TryReceive(line.AsSpan(have), null, out _);
-                    if (count == 0)
-                    {
-                        return;
-                    }
-
-                    have += Math.Max(0, count);
-                    int end;
-                    while ((end = line.AsSpan(0, have).IndexOf((byte)'\n')) >= 0)
-                    {
-                        if (!TrySend(connection, Answer(line.AsSpan(0, end))))
-                        {
-                            return;
-                        }
-
-                        line.AsSpan(end + 1, have - end - 1).CopyTo(line);
-                        have -= end + 1;
-                    }
-
-                    if (have == line.Length)
-                    {
-                        _ = TrySend(connection, Refusal($"a line has at most {MaxLineBytes} bytes"));
-                        return;
-                    }
+                    return; // it has gone
                 }
-            }
-            catch (LinuxException)
-            {
-                // The client has gone in the midst of something: nobody is left to be told.
+
+                have += Math.Max(0, count);
+                int end;
+                while ((end = line.AsSpan(0, have).IndexOf((byte)'\n')) >= 0)
+                {
+                    if (!TrySend(connection, Answer(line[..end])))
+                    {
+                        return;
+                    }
+
+                    line.AsSpan(end + 1, have - end - 1).CopyTo(line);
+                    have -= end + 1;
+                }
+
+                if (have == line.Length)
+                {
+                    _ = TrySend(connection, Refusal($"a line has at most {MaxLineBytes - 1} bytes"));
+                    return;
+                }
             }
         }
     }
 
-    private byte[] Answer(ReadOnlySpan<byte> line)
+    private byte[] Answer(byte[] line)
     {
         string name;
         string? argument;
         try
         {
-            var reader = new Utf8JsonReader(line);
-            using JsonDocument request = JsonDocument.ParseValue(ref reader);
+            using JsonDocument request = JsonDocument.Parse(line);
             if (request.RootElement.ValueKind != JsonValueKind.Object
                 || !request.RootElement.TryGetProperty("command", out JsonElement command) || command.ValueKind != JsonValueKind.String)
             {
@@ -138,6 +146,10 @@ internal sealed class ControlServer : IDisposable
         catch (JsonException failure)
         {
             return Refusal($"not JSON: {failure.Message}");
+        }
+        catch (InvalidOperationException)
+        {
+            return Refusal("not JSON: a string is no text"); // half of a surrogate pair, or bytes that are not UTF-8
         }
 
         ControlCommand? known = ControlCommands.All.FirstOrDefault(command => command.Name == name);
@@ -202,7 +214,7 @@ internal sealed class ControlServer : IDisposable
             {
                 bytes = bytes[count..];
             }
-            else if (!WaitFor(connection.Number, LibC.POLLOUT))
+            else if (count != -Errno.EAGAIN || !WaitFor(connection.Number, LibC.POLLOUT))
             {
                 return false;
             }

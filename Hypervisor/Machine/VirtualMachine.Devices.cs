@@ -26,7 +26,7 @@ internal sealed partial class VirtualMachine
             throw new MachineException("devices cannot be added: virtio-mmio has no hot plug; start the machine with --transport=pci");
         }
 
-        VhostUserFunction function = options.Open(NameOf(options, []), _options.Cpus, _memory.Regions, _log);
+        VhostUserFunction function = options.Open(NameOf(options), _options.Cpus, _memory.Regions, _log);
         MachineDevice device;
         try
         {
@@ -126,11 +126,11 @@ internal sealed partial class VirtualMachine
             throw new MachineException($"{_options.Devices.Count} devices: --transport=mmio has interrupts for {s_windowGsis.Length}");
         }
 
-        var names = new List<string>();
+        List<string> names = [.. _options.Devices.Select(options => options.Id).OfType<string>()]; // those that are made up keep clear of them
         var openings = new List<Task<VhostUserFunction>>();
         foreach (DeviceOptions options in _options.Devices)
         {
-            string name = NameOf(options, names);
+            string name = options.Id ?? FreeName(options.Kind, names);
             names.Add(name);
             openings.Add(Task.Factory.StartNew(
                 () => options.Open(name, _options.Cpus, _memory.Regions, _log), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
@@ -148,19 +148,21 @@ internal sealed partial class VirtualMachine
         }
     }
 
-    /// <summary>The user's name for a device, or one of its kind with the lowest free number.</summary>
-    private string NameOf(DeviceOptions options, List<string> taken)
+    /// <summary>The user's name for a device that comes later, or one of its kind with the lowest free number.</summary>
+    private string NameOf(DeviceOptions options)
     {
-        bool IsTaken(string name) => taken.Contains(name) || _devices.Exists(device => device.Function.Name == name);
-        if (options.Id is { } id)
-        {
-            return IsTaken(id) ? throw new MachineException($"two devices cannot both be called {id}") : id;
-        }
+        List<string> taken = _devices.ConvertAll(device => device.Function.Name);
+        return options.Id is not { } id ? FreeName(options.Kind, taken)
+            : taken.Contains(id) ? throw new MachineException($"two devices cannot both be called {id}")
+            : id;
+    }
 
+    private static string FreeName(string kind, List<string> taken)
+    {
         for (int number = 0; ; number++)
         {
-            string name = $"{options.Kind}{number}";
-            if (!IsTaken(name))
+            string name = $"{kind}{number}";
+            if (!taken.Contains(name))
             {
                 return name;
             }

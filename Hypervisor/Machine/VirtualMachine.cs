@@ -6,6 +6,7 @@ using Paravane.Hypervisor.Legacy;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Pci;
 using Paravane.Hypervisor.Virtio;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Machine;
 
@@ -40,6 +41,7 @@ internal sealed partial class VirtualMachine : IDisposable
     private readonly VcpuGroup _vcpus;
     private VmStop? _end;
     private bool _isPaused;
+    private bool _isDisposed;
     private int _memorySlots; // hot-plugged so far
     private long _restarts;
 
@@ -70,7 +72,7 @@ internal sealed partial class VirtualMachine : IDisposable
             Own(_forwarder);
             _unattached.AddRange(OpenFunctions());
             Times.End("workers");
-            _console = Own(options.ConsolePath is null ? GuestConsole.OnStandardStreams() : GuestConsole.IntoFile(options.ConsolePath));
+            _console = Own(options.ConsolePath is null ? GuestConsole.OnStandardStreams() : OpenConsole(options.ConsolePath));
             _serial = new Serial16550(_console.Output, _vm.Interrupts, AddressMap.SerialGsi);
             _events = new EventDevice(_vm.Interrupts, HotPlugSlots, slot => _pci?.Remove(slot));
             AddPlatform();
@@ -156,9 +158,15 @@ internal sealed partial class VirtualMachine : IDisposable
         return done.Task;
     }
 
-    /// <inheritdoc/>
+    /// <summary>Ends the machine, its workers and whatever else it made. The thread of <see cref="Run"/>, or before it runs.</summary>
     public void Dispose()
     {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
         _end ??= new VmStop(VmStopKind.PowerOff, AskedToEnd);
         _orders.CompleteAdding();
         foreach (Action order in _orders.GetConsumingEnumerable())
@@ -176,6 +184,18 @@ internal sealed partial class VirtualMachine : IDisposable
     {
         _owned.Add(part);
         return part;
+    }
+
+    private static GuestConsole OpenConsole(string path)
+    {
+        try
+        {
+            return GuestConsole.IntoFile(path);
+        }
+        catch (LinuxException failure)
+        {
+            throw new MachineException($"the console's file '{path}' cannot be written: {Errno.TextOf(failure.Errno)}", failure);
+        }
     }
 
     /// <summary>What a PC has: serial port, keyboard controller, ACPI's registers.</summary>

@@ -13,12 +13,12 @@ internal static class BenchBlock
         var command = new Command("blk", "Load a block device: IOPS, latencies and, with --verify, proof of what it stores. --verify and writing modes overwrite the disk.");
         Option<int> queues = Options.Number("--queues", "Number of queues", 1, 1, 64);
         Option<int> depth = Options.Number("--depth", "Requests under way on each queue", 32, 1, 4096);
-        Option<ulong> blockSize = Options.Size("--block-size", "Bytes of each request, such as 4K", 4096);
+        Option<ByteCount> blockSize = Options.Size("--block-size", "Bytes of each request, such as 4K", 4096);
         Option<string> rw = Options.Word("--rw", "What to do", "randread", "read", "write", "randwrite", "randrw");
         Option<int> mix = Options.Number("--mix", "Share of reads of --rw=randrw in per cent", 70, 0, 100);
         Option<string> indirect = Options.Word("--indirect", "Put each request into an indirect table", "on", "off");
         Option<int> queueSize = Options.Number("--queue-size", "Queue size in descriptors; 0: what the depth needs, at least 128", 0, 0, 32768);
-        Option<ulong> size = Options.Size("--size", "Part of the disk to use; 0: all of it, with --verify the first 64M", 0);
+        Option<ByteCount> size = Options.Size("--size", "Part of the disk to use; 0: all of it, with --verify the first 64M", 0);
         Option<int> seed = Options.Number("--seed", "Seed of offsets and patterns", 1, 0, int.MaxValue);
         foreach (Option option in (Option[])[queues, depth, blockSize, rw, mix, indirect, queueSize, size, seed])
         {
@@ -32,13 +32,13 @@ internal static class BenchBlock
             string mode = parsed.GetRequiredValue(rw);
             bool throughTables = parsed.GetValue(indirect) == "on";
             int wantedSize = parsed.GetValue(queueSize);
-            ulong blockBytes = parsed.GetValue(blockSize);
+            ulong blockBytes = parsed.GetValue(blockSize).Bytes;
             if (blockBytes is 0 or > (1 << 30) || blockBytes % 512 != 0)
             {
                 throw new UsageException($"--block-size={blockBytes}: it must be a multiple of 512, up to 1G");
             }
 
-            ulong area = parsed.GetValue(size);
+            ulong area = parsed.GetValue(size).Bytes;
             var settings = new BlockBenchSettings
             {
                 Queues = parsed.GetValue(queues),

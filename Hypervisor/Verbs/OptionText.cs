@@ -7,7 +7,7 @@ namespace Paravane.Hypervisor.Verbs;
 internal static class OptionText
 {
     /// <summary>A size in bytes with K, M, G or T (powers of 1024): <c>4K</c>.</summary>
-    public static ulong ParseSize(ArgumentResult argument)
+    public static ByteCount ParseSize(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
         int shift = text.Length == 0 ? 0 : char.ToUpperInvariant(text[^1]) switch
@@ -21,11 +21,11 @@ internal static class OptionText
         string digits = shift == 0 ? text : text[..^1];
         if (ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= ulong.MaxValue >> shift)
         {
-            return number << shift;
+            return new ByteCount(number << shift);
         }
 
         argument.AddError($"{NameOf(argument)}: '{text}' is not a size such as 4096, 4K or 1G");
-        return 0;
+        return default;
     }
 
     /// <summary>A time with ms, s or m: <c>10s</c>, <c>500ms</c>; a bare number is seconds.</summary>

@@ -6,8 +6,8 @@ namespace Paravane.Hypervisor.Verbs;
 internal static class Options
 {
     /// <summary>A size; <paramref name="whenAbsent"/> is shown as the default.</summary>
-    public static Option<ulong> Size(string name, string description, ulong whenAbsent) =>
-        new(name) { Description = description, HelpName = "SIZE", CustomParser = OptionText.ParseSize, DefaultValueFactory = _ => whenAbsent };
+    public static Option<ByteCount> Size(string name, string description, ulong whenAbsent) =>
+        new(name) { Description = description, HelpName = "SIZE", CustomParser = OptionText.ParseSize, DefaultValueFactory = _ => new ByteCount(whenAbsent) };
 
     /// <summary>A number in a range.</summary>
     public static Option<int> Number(string name, string description, int whenAbsent, int lowest, int highest) =>

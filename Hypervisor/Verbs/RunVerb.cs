@@ -5,6 +5,7 @@ using Paravane.Hypervisor.Kvm;
 using Paravane.Hypervisor.Machine;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Workers;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Verbs;
 
@@ -18,16 +19,16 @@ internal static class RunVerb
     {
         var command = new Command("run", "Boot a Linux guest on KVM, each of its disks and NICs served by a process of its own. On a terminal Ctrl-A X ends it");
         Option<string> kernel = new("--kernel") { Description = "Kernel: bzImage or ELF, such as /boot/vmlinuz", HelpName = "PATH", Required = true };
-        Option<string?> initrd = new("--initrd") { Description = "Initial RAM disk", HelpName = "PATH" };
+        Option<string?> initrd = new("--initrd") { Description = "Initial RAM disk, such as /boot/initrd.img", HelpName = "PATH" };
         Option<string?> append = new("--append") { Description = "Words for the kernel's command line, such as 'root=/dev/vda quiet'", HelpName = "TEXT" };
-        Option<ulong> memory = Options.Size("--memory", "Memory, such as 2G", 512 << 20);
-        Option<int> cpus = Options.Number("--cpus", "Number of vCPUs", 1, 1, 64);
+        Option<ByteCount> memory = Options.Size("--memory", "Memory, such as 2G", 512 << 20);
+        Option<int> cpus = Options.Number("--cpus", "Number of vCPUs, such as 4", 1, 1, 64);
         Option<string[]> disk = Devices("--disk", "A disk, such as path=disk.img,readonly=on (or ram=SIZE, null=SIZE); may be repeated");
         Option<string[]> net = Devices("--net", "A NIC, such as tap:vm0,mac=52:54:00:12:34:56 (or loop, drop, source); may be repeated");
         Option<string[]> vhostUser = Devices("--vhost-user", "A device of a back-end that runs already, such as type=blk,path=SOCKET; may be repeated");
-        Option<string> transport = Options.Word("--transport", "How the guest reaches its devices", "pci", "mmio");
-        Option<string?> console = new("--console") { Description = "File for the serial console, instead of this terminal", HelpName = "PATH" };
-        Option<string?> control = new("--control") { Description = "Socket for 'paravane ctl'", HelpName = "PATH" };
+        Option<string> transport = Options.Word("--transport", "How the guest reaches its devices: pci knows several interrupts and hot plug, mmio is the simplest", "pci", "mmio");
+        Option<string?> console = new("--console") { Description = "File for the serial console, instead of this terminal, such as console.log", HelpName = "PATH" };
+        Option<string?> control = new("--control") { Description = "Socket for 'paravane ctl', such as /run/vm0.control", HelpName = "PATH" };
         Option<bool> hugePages = Options.Flag("--huge-pages", "Back memory with huge pages of 2M; enough must be reserved");
         Option<bool> prefault = Options.Flag("--prefault", "Make all memory present before the start");
         Option<bool> pvh = Options.Flag("--pvh", "Enter the kernel by PVH");
@@ -39,10 +40,16 @@ internal static class RunVerb
 
         command.SetAction(parsed => Verb.Run("run", _ =>
         {
-            ulong memoryBytes = parsed.GetValue(memory);
-            if (memoryBytes is < LeastMemory or > MachineMemory.MaxSizeBytes)
+            ByteCount wanted = parsed.GetValue(memory);
+            if (wanted.Bytes is < LeastMemory or > MachineMemory.MaxSizeBytes)
             {
-                throw new UsageException($"--memory={memoryBytes}: from {LeastMemory >> 20}M to {MachineMemory.MaxSizeBytes >> 30}G are possible");
+                throw new UsageException($"--memory={wanted}: from {new ByteCount(LeastMemory)} to {new ByteCount(MachineMemory.MaxSizeBytes)} are possible");
+            }
+
+            int pathBytes = System.Text.Encoding.UTF8.GetByteCount(parsed.GetValue(control) ?? string.Empty);
+            if (pathBytes > UnixSocket.MaxPathBytes)
+            {
+                throw new UsageException($"--control={parsed.GetValue(control)}: {pathBytes} bytes are more than the {UnixSocket.MaxPathBytes} of a socket address");
             }
 
             // In the order of the command line among their kind; the kinds one after the other.
@@ -52,13 +59,19 @@ internal static class RunVerb
                 .. (parsed.GetValue(net) ?? []).Select(NetOptions.Parse),
                 .. (parsed.GetValue(vhostUser) ?? []).Select(SocketOptions.Parse),
             ];
+            string? twice = devices.Select(device => device.Id).OfType<string>().GroupBy(id => id).FirstOrDefault(group => group.Count() > 1)?.Key;
+            if (twice is not null)
+            {
+                throw new UsageException($"id={twice} is given to two devices: each needs a name of its own");
+            }
+
             return Execute(new MachineOptions
             {
                 KernelPath = parsed.GetRequiredValue(kernel),
                 InitrdPath = parsed.GetValue(initrd),
                 Append = parsed.GetValue(append),
                 Pvh = parsed.GetValue(pvh),
-                MemoryBytes = memoryBytes,
+                MemoryBytes = wanted.Bytes,
                 HugePages = parsed.GetValue(hugePages),
                 Prefault = parsed.GetValue(prefault),
                 Cpus = parsed.GetValue(cpus),
@@ -74,26 +87,32 @@ internal static class RunVerb
 
     private static int Execute(MachineOptions options)
     {
-        using var machine = new VirtualMachine(options, line => Verb.Say("run", line));
+        VirtualMachine? running = null;
         int signals = 0;
         void OnSignal(PosixSignalContext context)
         {
-            // The first one asks the guest, the second one does not.
             context.Cancel = true;
-            if (Interlocked.Increment(ref signals) == 1)
+            if (Volatile.Read(ref running) is not { } guest)
             {
-                machine.PressPowerButton();
+                // There is no guest yet that could be asked, and nothing that the end of the process does not take along: workers go with their sockets.
+                Environment.Exit(ExitCode.Success);
+            }
+            else if (Interlocked.Increment(ref signals) == 1)
+            {
+                guest.PressPowerButton();
             }
             else
             {
-                machine.Quit();
+                guest.Quit();
             }
         }
 
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
+        using var machine = new VirtualMachine(options, line => Verb.Say("run", line));
         ControlServer? control = options.ControlPath is null ? null : new ControlServer(machine, options.ControlPath);
+        Volatile.Write(ref running, machine);
         VmStop end;
         try
         {

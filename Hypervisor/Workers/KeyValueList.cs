@@ -21,6 +21,11 @@ internal sealed class KeyValueList
     public KeyValueList(string option, string text, bool startsWithWord = false)
     {
         _option = option;
+        if (text.Contains('\0', StringComparison.Ordinal))
+        {
+            throw Wrong("a zero character has no place in it");
+        }
+
         List<string> parts = Split(text);
         if (startsWithWord)
         {

@@ -34,6 +34,16 @@ public sealed class CommandLineTests
         { $"bench net {Socket} --ring=round", "--ring: 'round' is none of split, packed" },
         { "demo --seconds=0", "--seconds: '0' is not a number from 1 to 86400" },
         { "demo now", "'now'" },
+        { "run", "'--kernel' is required" },
+        { "run --kernel=k --memory=31M", "--memory=31M: from 32M to 255G are possible" },
+        { "run --kernel=k --memory=256G", "--memory=256G: from 32M to 255G are possible" },
+        { "run --kernel=k --disk=ram=1M,id=a --vhost-user=type=net,path=/x,id=a", "id=a is given to two devices" },
+        { "run --kernel=k --disk=ram=1M,colour=red", "--disk: colour is not known here" },
+        { $"run --kernel=k --control=/{new string('x', 107)}", "108 bytes are more than the 107 of a socket address" },
+        { "ctl /nonexistent/control", "Required command was not provided" },
+        { "ctl /nonexistent/control remove", "'remove'" },
+        { "check", "Required command was not provided" },
+        { "check kvm now", "'now'" },
     };
 
     [Theory]
@@ -94,6 +104,10 @@ public sealed class CommandLineTests
     [InlineData("bench blk --help", "--block-size")]
     [InlineData("bench net --help", "--frame-size")]
     [InlineData("demo --help", "--seconds")]
+    [InlineData("run --help", "[default: 512M]")]
+    [InlineData("bench blk --help", "[default: 4K]")]
+    [InlineData("ctl --help", "add-vhost-user <KEY=VALUE,…>")]
+    [InlineData("check --help", "kvm")]
     [InlineData("--version", "0.")]
     public void Help_and_version_go_to_standard_output_with_exit_code_0(string line, string expected)
     {

@@ -59,6 +59,7 @@ public sealed class DeviceOptionsTests
     [InlineData("disk", "path=", "path has no value")]
     [InlineData("disk", "path=a,path=b", "path is given twice")]
     [InlineData("disk", "path=a,", "a part is empty")]
+    [InlineData("disk", "path=a\0b", "a zero character has no place in it")]
     [InlineData("disk", "path=a,readonly", "'readonly' is not KEY=VALUE")]
     [InlineData("disk", "path=a,readonly=yes", "readonly=yes is neither on nor off")]
     [InlineData("disk", "path=a,colour=red", "colour is not known here; there are path, ram, null, readonly")]
