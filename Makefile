@@ -7,7 +7,7 @@ PROGRAMS := bin/paravane-blk bin/paravane-net bin/paravane
 sources = $(shell find $(1) \( -name '*.cs' -o -name '*.csproj' -o -name '*.json' -o -type d \) -print)
 SHARED := $(call sources,VirtioQueues VhostServer) Directory.Build.props Directory.Packages.props global.json build/publish
 
-.PHONY: build run test bench lint clean help deps
+.PHONY: build run run-linux test bench lint clean help deps
 
 build: $(PROGRAMS) ## compile the three programs ahead of time into bin/ (PORTABLE=1: for any x86-64; run `make clean` between the two)
 
@@ -24,6 +24,11 @@ run: ## show it work: a disk and a NIC in two processes, driven with verified da
 	@build/deps run
 	@$(MAKE) --no-print-directory build
 	@bin/paravane demo
+
+run-linux: ## boot Debian's kernel under `paravane run` to a shell, with a disk and a NIC (where KVM cannot: in a machine that QEMU emulates)
+	@build/deps run
+	@$(MAKE) --no-print-directory build
+	@build/run-linux
 
 test: ## all tests, also on QEMU and DPDK; ends with the line that counts them (PROJECT=name and ARGS='--filter-class …' narrow it)
 	@build/deps test
@@ -45,4 +50,4 @@ clean: ## remove bin/ and artifacts/
 	@rm -rf bin artifacts
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
