@@ -76,8 +76,11 @@ internal sealed class MachineProcess : IDisposable
     {
         _process?.Dispose();
         System.IO.File.WriteAllBytes(File("kernel"), kernel);
-        _process = Run([$"--kernel={File("kernel")}", "--memory=32M", $"--control={ControlPath}", .. options]);
+        LaunchWith([$"--kernel={File("kernel")}", "--memory=32M", $"--control={ControlPath}", .. options]);
     }
+
+    /// <summary>Starts the program with these options alone.</summary>
+    public void LaunchWith(IEnumerable<string> options) => _process = Run(options);
 
     /// <summary>Runs <c>paravane run</c> with these options alone; it should refuse them.</summary>
     /// <returns>Its only line on standard error.</returns>
