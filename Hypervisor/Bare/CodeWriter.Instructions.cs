@@ -174,6 +174,15 @@ internal sealed partial class CodeWriter
         Imm8(bits);
     }
 
+    /// <summary>Shifts right by CL bits, zeroes coming in.</summary>
+    public void ShrCl(Register register) => RegisterForm(Width.Qword, [0xD3], 5, register);
+
+    /// <summary>Number of the highest bit that is set. Undefined for 0.</summary>
+    public void Bsr(Register to, Register from) => RegisterForm(Width.Qword, [0x0F, 0xBD], (int)to, from);
+
+    /// <summary>Adds 1 to 64 bits of memory.</summary>
+    public void Inc(MemoryOperand memory) => MemoryForm(Width.Qword, [0xFF], 0, memory);
+
     /// <summary>Multiplies; the lower 64 bits remain.</summary>
     public void Imul(Register to, Register value) => RegisterForm(Width.Qword, [0x0F, 0xAF], (int)to, value);
 
@@ -261,6 +270,9 @@ internal sealed partial class CodeWriter
 
     /// <summary>Asks about the processor: leaf EAX, sub-leaf ECX; answers in EAX, EBX, ECX, EDX.</summary>
     public void Cpuid() => _code.AddRange([0x0F, 0xA2]);
+
+    /// <summary>Reads the time stamp counter into EDX:EAX; the upper halves become zero.</summary>
+    public void Rdtsc() => _code.AddRange([0x0F, 0x31]);
 
     /// <summary>Reads model-specific register ECX into EDX:EAX. Ring 0.</summary>
     public void Rdmsr() => _code.AddRange([0x0F, 0x32]);

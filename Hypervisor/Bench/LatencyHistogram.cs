@@ -8,12 +8,13 @@ namespace Paravane.Hypervisor.Bench;
 public sealed class LatencyHistogram
 {
     /// <summary>Buckets for each doubling, as a power of two.</summary>
-    private const int LinearBits = 5;
+    internal const int LinearBits = 5;
 
     /// <summary>Doublings covered above the linear start; the last bucket takes all that is longer.</summary>
     private const int Doublings = 44 - LinearBits;
 
-    private const int BucketCount = (Doublings + 1) << LinearBits;
+    /// <summary>Buckets.</summary>
+    internal const int BucketCount = (Doublings + 1) << LinearBits;
 
     private readonly long[] _buckets = new long[BucketCount];
 
@@ -56,6 +57,9 @@ public sealed class LatencyHistogram
             _buckets[i] += Volatile.Read(ref other._buckets[i]);
         }
     }
+
+    /// <summary>Makes this equal to buckets that somebody else counts with the same rule.</summary>
+    internal void Set(ReadOnlySpan<long> buckets) => buckets.CopyTo(_buckets);
 
     /// <summary>Takes away the counts of an <paramref name="earlier"/> snapshot, which leaves what came after it.</summary>
     public void Subtract(LatencyHistogram earlier)

@@ -39,6 +39,18 @@ internal sealed class LoadCounters
         FirstError ??= text;
     }
 
+    /// <summary>Takes over what somebody else counted.</summary>
+    public void Set(in LoadTotals totals, ReadOnlySpan<long> latency, string? firstError)
+    {
+        Volatile.Write(ref Done, totals.Done);
+        Volatile.Write(ref Bytes, totals.Bytes);
+        Volatile.Write(ref Sent, totals.Sent);
+        Volatile.Write(ref Errors, totals.Errors);
+        Volatile.Write(ref Verified, totals.Verified);
+        Latency.Set(latency);
+        FirstError = firstError;
+    }
+
     /// <summary>Fields start at 128, so that no neighbour shares their line or its prefetched twin.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 384)]
     private struct Block

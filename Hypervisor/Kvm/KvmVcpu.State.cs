@@ -36,6 +36,10 @@ internal sealed unsafe partial class KvmVcpu
     private KvmMsr[] _initialMsrs = [];
     private byte[] _initialXsave = [];
 
+    /// <summary>Frequency of the guest's time stamp counter in kHz.</summary>
+    /// <exception cref="IOException">KVM does not know it.</exception>
+    public int TscKilohertz => KvmNative.Call(_file, KvmIoctl.GetTscKhz, (nuint)0, "KVM_GET_TSC_KHZ");
+
     /// <summary>General registers of a paused vCPU.</summary>
     /// <exception cref="InvalidOperationException">It is not paused: an access may be half done.</exception>
     public KvmRegs Registers

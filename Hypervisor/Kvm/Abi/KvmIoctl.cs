@@ -135,6 +135,9 @@ internal static class KvmIoctl
     /// <summary>KVM_SET_XCRS: <see cref="KvmXcrs"/>.</summary>
     public const uint SetXcrs = 0x4188AEA7;
 
+    /// <summary>KVM_GET_TSC_KHZ: returns the frequency of the guest's time stamp counter.</summary>
+    public const uint GetTscKhz = 0xAEA3;
+
     /// <summary>KVM_KVMCLOCK_CTRL: the guest was paused.</summary>
     public const uint KvmClockControl = 0xAEAD;
 

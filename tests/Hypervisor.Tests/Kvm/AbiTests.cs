@@ -246,7 +246,7 @@ public sealed unsafe class AbiTests
         (uint Request, int SizeBytes)[] requests =
         [
             (KvmIoctl.GetApiVersion, 0), (KvmIoctl.CreateVm, 0), (KvmIoctl.CheckExtension, 0), (KvmIoctl.GetVcpuMmapSize, 0),
-            (KvmIoctl.CreateVcpu, 0), (KvmIoctl.SetTssAddress, 0), (KvmIoctl.CreateIrqchip, 0), (KvmIoctl.Run, 0), (KvmIoctl.KvmClockControl, 0),
+            (KvmIoctl.CreateVcpu, 0), (KvmIoctl.SetTssAddress, 0), (KvmIoctl.CreateIrqchip, 0), (KvmIoctl.Run, 0), (KvmIoctl.KvmClockControl, 0), (KvmIoctl.GetTscKhz, 0),
             (KvmIoctl.GetMsrIndexList, sizeof(KvmMsrIndexHeader)), (KvmIoctl.GetSupportedCpuid, sizeof(KvmListHeader)),
             (KvmIoctl.SetUserMemoryRegion, sizeof(KvmMemoryRegion)), (KvmIoctl.SetIdentityMapAddress, sizeof(ulong)),
             (KvmIoctl.IrqLine, sizeof(KvmIrqLevel)), (KvmIoctl.GetIrqchip, sizeof(KvmIrqchip)), (KvmIoctl.SetIrqchip, sizeof(KvmIrqchip)),
