@@ -8,6 +8,7 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
+        Launch.OwnProcess.Look();
         if (!BitConverter.IsLittleEndian)
         {
             return Verb.Fail(string.Empty, "only little-endian machines are supported", ExitCode.Failed);

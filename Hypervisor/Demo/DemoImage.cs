@@ -8,14 +8,18 @@ namespace Paravane.Hypervisor.Demo;
 /// <summary>The temporary disk image of the demo.</summary>
 internal sealed class DemoImage : IDisposable
 {
-    private DemoImage(string path, SafeFileHandle handle)
+    private DemoImage(string path, long sizeBytes, SafeFileHandle handle)
     {
         Path = path;
+        SizeBytes = sizeBytes;
         Handle = handle;
     }
 
     /// <summary>Where it lies.</summary>
     public string Path { get; }
+
+    /// <summary>Its size.</summary>
+    public long SizeBytes { get; }
 
     /// <summary>For reading it from outside the device.</summary>
     public SafeFileHandle Handle { get; }
@@ -38,7 +42,7 @@ internal sealed class DemoImage : IDisposable
             handle = new SafeFileHandle(fd, ownsHandle: true);
         }
 
-        var image = new DemoImage(path, handle);
+        var image = new DemoImage(path, sizeBytes, handle);
         try
         {
             RandomAccess.SetLength(handle, sizeBytes);

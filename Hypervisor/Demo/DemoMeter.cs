@@ -4,7 +4,7 @@ using Paravane.Hypervisor.Bench;
 namespace Paravane.Hypervisor.Demo;
 
 /// <summary>What one device did since the last look.</summary>
-internal sealed class DemoMeter(IReadOnlyList<ILoad> loads, Func<TimeSpan?> processorTime)
+internal sealed class DemoMeter(IReadOnlyList<LoadCounters> loads, Func<TimeSpan?> processorTime)
 {
     private readonly LatencyHistogram _now = new();
     private readonly LatencyHistogram _before = new();
@@ -22,11 +22,11 @@ internal sealed class DemoMeter(IReadOnlyList<ILoad> loads, Func<TimeSpan?> proc
         long time = Stopwatch.GetTimestamp();
         _now.Clear();
         long done = 0, bytes = 0;
-        foreach (ILoad load in loads)
+        foreach (LoadCounters load in loads)
         {
-            done += Volatile.Read(ref load.Counters.Done);
-            bytes += Volatile.Read(ref load.Counters.Bytes);
-            _now.Add(load.Counters.Latency);
+            done += Volatile.Read(ref load.Done);
+            bytes += Volatile.Read(ref load.Bytes);
+            _now.Add(load.Latency);
         }
 
         TimeSpan processor = processorTime() ?? _processorBefore;

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Paravane.Hypervisor.Demo;
 
 /// <summary>Shows readings: a table that is redrawn in place on a terminal, one line a second elsewhere.</summary>
-internal sealed class DemoView(bool terminal, int seconds)
+internal sealed class DemoView(bool terminal, int seconds, string driver)
 {
     private const string TableHead = "  process         rate                 Gbit/s      p50         p99         CPU";
     private int _linesDrawn;
@@ -18,7 +18,7 @@ internal sealed class DemoView(bool terminal, int seconds)
                 TableHead,
                 Row("paravane-blk", Rate(disk.Rate, "IOPS"), disk),
                 Row("paravane-net", Rate(net.Rate, "Mpps"), net),
-                string.Create(CultureInfo.InvariantCulture, $"  {"paravane",-14}  {"(drives both)",-58}{ownCpuPercent,5:0} %"));
+                string.Create(CultureInfo.InvariantCulture, $"  {"paravane",-14}  {driver,-58}{ownCpuPercent,5:0} %"));
         }
         else
         {

@@ -143,11 +143,14 @@ internal sealed unsafe class ChildProcess : IDisposable
     }
 
     /// <summary>Processor time used so far, or null when the child has ended.</summary>
-    public TimeSpan? ProcessorTime()
+    public TimeSpan? ProcessorTime() => ProcessorTimeOf(Pid);
+
+    /// <summary>Processor time that a process has used so far, or null when there is none.</summary>
+    public static TimeSpan? ProcessorTimeOf(int pid)
     {
         try
         {
-            string line = File.ReadAllText($"/proc/{Pid}/stat");
+            string line = File.ReadAllText($"/proc/{pid}/stat");
             string[] fields = line[(line.LastIndexOf(')') + 2)..].Split(' '); // the name may contain blanks; field 3 comes after it
             long ticks = long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture);
             return TimeSpan.FromSeconds(ticks / 100.0); // USER_HZ is 100 on every architecture

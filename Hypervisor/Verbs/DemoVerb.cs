@@ -11,10 +11,18 @@ internal static class DemoVerb
     {
         var command = new Command("demo", "See it work: a disk and a network device in two processes, driven with verified data. Needs no root, no image and no options");
         Option<int> seconds = Options.Number("--seconds", "How long it runs, such as 5", 10, 1, 86400);
+        Option<string> driver = Options.Word("--driver", "Who drives the devices: a guest on KVM, this process, or a guest where that is possible", "auto", "guest", "host");
         command.Options.Add(seconds);
+        command.Options.Add(driver);
         command.SetAction(parsed => Verb.Run("demo", stop =>
         {
-            new DemoRun(parsed.GetValue(seconds), stop).Execute();
+            DriverChoice choice = parsed.GetValue(driver) switch
+            {
+                "guest" => DriverChoice.Guest,
+                "host" => DriverChoice.Host,
+                _ => DriverChoice.Auto,
+            };
+            new DemoRun(parsed.GetValue(seconds), choice, stop).Execute();
             return ExitCode.Success;
         }));
         return command;

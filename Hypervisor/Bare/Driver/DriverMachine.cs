@@ -28,6 +28,7 @@ internal sealed class DriverMachine : IBusDevice, IDisposable
     private readonly NetWork? _net;
     private PciBus? _pci;
     private VcpuGroup? _vcpus;
+    private long _exits; // of a machine that has stopped
 
     /// <summary>Makes the machine without devices.</summary>
     /// <param name="vm">Virtual machine without memory; the caller's.</param>
@@ -61,7 +62,7 @@ internal sealed class DriverMachine : IBusDevice, IDisposable
     public DriverState State => (DriverState)Word(DriverLayout.State);
 
     /// <summary>Times that the vCPU came back to this process with a request of the guest.</summary>
-    public long Exits => _vcpus?[0].Counters.Exits ?? 0;
+    public long Exits => _vcpus?[0].Counters.Exits ?? _exits;
 
     /// <summary>How the run ended, null while it goes on.</summary>
     public VmStop? Stopped => _vcpus?.Stopped;
@@ -69,10 +70,9 @@ internal sealed class DriverMachine : IBusDevice, IDisposable
     /// <summary>Kicks that the guest wrote, each into a doorbell of the kernel.</summary>
     public long KicksOf(DriverDevice device) => Word(DriverLayout.CountersOf(device) + DriverLayout.Kicks);
 
-    /// <summary>Starts the guest.</summary>
-    /// <param name="functions">Its devices, which stay the caller's.</param>
+    /// <summary>Makes all that needs no device, so that devices may come up meanwhile. Once, before <see cref="Start"/>.</summary>
     /// <exception cref="IOException">KVM refused something.</exception>
-    public void Start(params ReadOnlySpan<IVirtioFunction> functions)
+    public void Prepare()
     {
         _ports.Add(DriverLayout.ExitPort, 1, this, "exit");
         if (_transport == DriverTransport.Pci)
@@ -81,19 +81,25 @@ internal sealed class DriverMachine : IBusDevice, IDisposable
             _windows.Add(AddressMap.Ecam, AddressMap.EcamBytes, _pci.Ecam, "ecam");
         }
 
-        foreach (IVirtioFunction function in functions)
-        {
-            Attach(function);
-        }
-
         _vcpus = VcpuGroup.Create(_vm, _ram, 1, _ports, _windows, _ => _ended.Set());
         byte[] code = DriverProgram.Write(_transport, _disk, _net, _vcpus[0].TscKilohertz);
         if ((ulong)code.Length > DriverLayout.Report - DriverLayout.Code || !Memory.TryWrite(new GuestAddress(DriverLayout.Code), code))
         {
             throw new InvalidOperationException($"{code.Length} bytes of code have no room"); // a fault of ours
         }
+    }
 
-        _vcpus.Start(new BootState(BootMode.LongUser, DriverLayout.Code, Parameter: 0));
+    /// <summary>Starts the guest.</summary>
+    /// <param name="functions">Its devices, which stay the caller's.</param>
+    /// <exception cref="IOException">KVM refused something.</exception>
+    public void Start(params ReadOnlySpan<IVirtioFunction> functions)
+    {
+        foreach (IVirtioFunction function in functions)
+        {
+            Attach(function);
+        }
+
+        _vcpus!.Start(new BootState(BootMode.LongUser, DriverLayout.Code, Parameter: 0));
     }
 
     /// <summary>Tells the guest to send nothing more, and to end when all has come back.</summary>
@@ -156,8 +162,13 @@ internal sealed class DriverMachine : IBusDevice, IDisposable
     /// <summary>Ends the vCPU and takes the devices out; then their owner may dispose them.</summary>
     public void Stop()
     {
-        _vcpus?.Dispose();
-        _vcpus = null;
+        if (_vcpus is not null)
+        {
+            _exits = Exits;
+            _vcpus.Dispose();
+            _vcpus = null;
+        }
+
         foreach (int slot in _slots)
         {
             _pci!.Remove(slot);

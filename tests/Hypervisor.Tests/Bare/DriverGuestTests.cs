@@ -99,6 +99,7 @@ public sealed class DriverGuestTests(ITestOutputHelper output)
         using var system = BareGuest.OpenKvm();
         using var vm = KvmVm.Create(system);
         using var machine = new DriverMachine(vm, transport, new DiskWork(), net: null);
+        machine.Prepare();
         machine.Start();
         Assert.True(machine.Wait(Wait.Limit));
         machine.Refresh();

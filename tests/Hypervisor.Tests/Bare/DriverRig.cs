@@ -46,6 +46,7 @@ internal sealed class DriverRig : IDisposable
     /// <returns>Exits until then.</returns>
     public long Start()
     {
+        Machine.Prepare();
         Machine.Start([.. _functions]);
         Until(() => Machine.State == DriverState.Running);
         return Machine.Exits;
