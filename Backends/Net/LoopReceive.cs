@@ -30,7 +30,14 @@ internal sealed class LoopReceive<TRing> : IQueueLoop
     public bool TakesPartialChecksum { get; }
 
     /// <inheritdoc/>
-    public bool RunBatch() => false;
+    public int WakeDescriptor => _pair.WakeDescriptor;
+
+    /// <inheritdoc/>
+    public bool RunBatch()
+    {
+        _pair.TakeWake();
+        return false;
+    }
 
     /// <inheritdoc/>
     public bool TryArm() => !_pair.WaitsForRoom || Queue.TryArmForMore();

@@ -44,7 +44,14 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
         }
 
         // A wire whose other end is not plugged in loses frames, as any wire does.
-        return _pair.Receive is LoopReceive<TRing> { Queue.Enabled: true } receiver ? Move(receiver, frames) : DropAll(frames);
+        if (_pair.Receive is not LoopReceive<TRing> { Queue.Enabled: true } receiver || !_pair.TryBeginReceive())
+        {
+            return DropAll(frames);
+        }
+
+        bool moved = Move(receiver, frames);
+        _pair.EndReceive();
+        return moved;
     }
 
     /// <inheritdoc/>

@@ -20,6 +20,9 @@ internal static class MacAddress
             parsed = parts[i].Length is 1 or 2 && byte.TryParse(parts[i], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out address[i]);
         }
 
-        return parsed && (address[0] & 1) == 0 && address.AsSpan().ContainsAnyExcept((byte)0);
+        return parsed && IsOfOne(address);
     }
+
+    /// <summary>True when an interface may have <paramref name="address"/>: it is neither a group's nor the one of zeroes.</summary>
+    public static bool IsOfOne(ReadOnlySpan<byte> address) => (address[0] & 1) == 0 && address.ContainsAnyExcept((byte)0);
 }

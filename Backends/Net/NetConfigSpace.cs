@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace Paravane.Backends.Net;
 
-/// <summary>The configuration space, <c>struct virtio_net_config</c> (virtio 1.2 §5.1.4). Session context.</summary>
+/// <summary>The configuration space, <c>struct virtio_net_config</c> (virtio 1.2 §5.1.4). Session context, but for <see cref="Mac"/>.</summary>
 /// <remarks>Every field is read-only for the driver. Fields of features that are not offered are there too, with values that say nothing.</remarks>
 internal sealed class NetConfigSpace
 {
@@ -14,16 +14,24 @@ internal sealed class NetConfigSpace
     private const uint SpeedUnknown = uint.MaxValue;
     private const byte DuplexUnknown = 0xff;
 
-    private readonly byte[] _bytes = new byte[SizeBytes];
+    private readonly byte[] _bytes = new byte[SizeBytes]; // without the address
+    private readonly ulong _firstMac;
+    private ulong _mac; // in one word: the control queue's worker changes it while the session reads
 
     public NetConfigSpace(ReadOnlySpan<byte> mac, int queuePairs, int mtuBytes)
     {
-        mac.CopyTo(_bytes);
+        _firstMac = _mac = WordOf(mac);
         BinaryPrimitives.WriteUInt16LittleEndian(_bytes.AsSpan(StatusOffset), LinkUp);
         BinaryPrimitives.WriteUInt16LittleEndian(_bytes.AsSpan(PairsOffset), (ushort)queuePairs);
         MtuBytes = mtuBytes;
         BinaryPrimitives.WriteUInt32LittleEndian(_bytes.AsSpan(SpeedOffset), SpeedUnknown);
         _bytes[DuplexOffset] = DuplexUnknown;
+    }
+
+    /// <summary>The device's address, six bytes. Worker of the control queue, or session while none runs.</summary>
+    public ReadOnlySpan<byte> Mac
+    {
+        set => Volatile.Write(ref _mac, WordOf(value));
     }
 
     /// <summary>Payload of an Ethernet frame in bytes.</summary>
@@ -38,7 +46,17 @@ internal sealed class NetConfigSpace
     {
         ReadOnlySpan<byte> rest = _bytes.AsSpan(offset);
         rest[..Math.Min(rest.Length, destination.Length)].CopyTo(destination);
+        if (offset < MacAddress.Bytes)
+        {
+            Span<byte> mac = stackalloc byte[sizeof(ulong)];
+            BinaryPrimitives.WriteUInt64LittleEndian(mac, Volatile.Read(ref _mac));
+            int end = Math.Min(MacAddress.Bytes, offset + destination.Length);
+            mac[offset..end].CopyTo(destination);
+        }
     }
+
+    /// <summary>The address of the beginning.</summary>
+    public void Reset() => Volatile.Write(ref _mac, _firstMac);
 
     /// <summary>What a migration restores has to be what this device says anyway, the address excepted: that one moves with the guest.</summary>
     /// <returns>Null, or a sentence that names the field.</returns>
@@ -55,7 +73,22 @@ internal sealed class NetConfigSpace
             return "status, max_virtqueue_pairs, mtu, speed or duplex differ from this device's";
         }
 
-        source[..macBytes].CopyTo(_bytes.AsSpan(offset));
+        if (macBytes != 0)
+        {
+            Span<byte> mac = stackalloc byte[MacAddress.Bytes];
+            Read(0, mac);
+            source[..macBytes].CopyTo(mac[offset..]);
+            Mac = mac;
+        }
+
         return null;
+    }
+
+    private static ulong WordOf(ReadOnlySpan<byte> mac)
+    {
+        Span<byte> word = stackalloc byte[sizeof(ulong)];
+        word.Clear();
+        mac.CopyTo(word);
+        return BinaryPrimitives.ReadUInt64LittleEndian(word);
     }
 }

@@ -39,8 +39,17 @@ internal static class NetFeatures
     /// <summary><c>VIRTIO_NET_F_STATUS</c>: the config space tells whether the link is up.</summary>
     public const ulong Status = 1UL << 16;
 
+    /// <summary><c>VIRTIO_NET_F_CTRL_VQ</c>: a control queue.</summary>
+    public const ulong CtrlVq = 1UL << 17;
+
+    /// <summary><c>VIRTIO_NET_F_CTRL_RX</c>: commands that say which frames the driver wants.</summary>
+    public const ulong CtrlRx = 1UL << 18;
+
     /// <summary><c>VIRTIO_NET_F_MQ</c>: several queue pairs.</summary>
     public const ulong Mq = 1UL << 22;
+
+    /// <summary><c>VIRTIO_NET_F_CTRL_MAC_ADDR</c>: a command that sets the address.</summary>
+    public const ulong CtrlMacAddr = 1UL << 23;
 
     /// <summary><c>VIRTIO_NET_F_GUEST_USO4</c>.</summary>
     public const ulong GuestUso4 = 1UL << 54;
@@ -59,8 +68,8 @@ internal static class NetFeatures
 
     /// <summary>Checks what the bits require of each other (virtio 1.2 §5.1.3.1).</summary>
     /// <remarks>
-    /// MQ is not held to its control queue: front-ends serve that queue themselves and pass MQ on without CTRL_VQ (QEMU's vhost-user network
-    /// device and DPDK's virtio-user port both do).
+    /// Nothing is held to its control queue: front-ends serve that queue themselves and pass MQ, CTRL_RX or CTRL_MAC_ADDR on without CTRL_VQ (QEMU's
+    /// vhost-user network device and DPDK's virtio-user port both do).
     /// </remarks>
     /// <returns>Null, or a sentence that names the bit and what it lacks.</returns>
     public static string? FindError(ulong features) =>

@@ -26,7 +26,7 @@ internal sealed class SourcePort(int frameBytes, byte[] destination) : INetPort
     public IQueueLoop StartReceive(QueueConfig config, GuestMemory memory, QueuePair pair)
     {
         var frame = new TestFrame(frameBytes, destination, (byte)pair.Index);
-        return config.Format == RingFormat.Packed ? new SourceReceive<PackedRing>(config, memory, frame) : new SourceReceive<SplitRing>(config, memory, frame);
+        return config.Format == RingFormat.Packed ? new SourceReceive<PackedRing>(config, memory, pair, frame) : new SourceReceive<SplitRing>(config, memory, pair, frame);
     }
 
     /// <inheritdoc/>

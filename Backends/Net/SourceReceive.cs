@@ -13,13 +13,15 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
     private const int Burst = 32;
 
     private readonly ReceiveWindow<TRing> _window;
+    private readonly QueuePair _pair;
     private readonly TestFrame _frame;
     private readonly uint _neededBytes;
     private bool _stuck; // the oldest buffers can never hold a frame, so that no kick ends the wait
 
-    public SourceReceive(QueueConfig config, GuestMemory memory, TestFrame frame)
+    public SourceReceive(QueueConfig config, GuestMemory memory, QueuePair pair, TestFrame frame)
     {
         _window = new ReceiveWindow<TRing>(config, memory);
+        _pair = pair;
         _frame = frame;
         _neededBytes = (uint)(_window.HeaderBytes + frame.Bytes.Length);
     }
@@ -28,8 +30,17 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
     public Virtqueue Queue => _window.Queue;
 
     /// <inheritdoc/>
+    public int WakeDescriptor => _pair.WakeDescriptor;
+
+    /// <inheritdoc/>
     public bool RunBatch()
     {
+        _pair.TakeWake();
+        if (!_pair.TryBeginReceive())
+        {
+            return false;
+        }
+
         _window.Prepare(Burst);
         int frames = 0;
         while (frames < Burst && TryGenerate())
@@ -38,11 +49,12 @@ internal sealed class SourceReceive<TRing> : IQueueLoop
         }
 
         _window.Publish();
+        _pair.EndReceive();
         return frames != 0;
     }
 
     /// <inheritdoc/>
-    public bool TryArm() => _stuck || !Queue.Enabled || Queue.TryArmForMore();
+    public bool TryArm() => _stuck || !Queue.Enabled || !_pair.IsOn || Queue.TryArmForMore();
 
     /// <inheritdoc/>
     public void Dispose() => _window.Dispose();

@@ -8,7 +8,8 @@ namespace Paravane.Backends.Net;
 /// <summary>A receive queue that frames of a TAP arrive on, straight into guest memory.</summary>
 /// <remarks>
 /// Worker thread only. Without buffers nobody looks at the TAP: the kernel's own queue holds frames back, and the receive queue's kick ends the
-/// wait. A frame that turns out longer than the buffers at hand keeps its rest in the TAP queue's spill until more buffers come.
+/// wait. A frame that turns out longer than the buffers at hand keeps its rest in the TAP queue's spill until more buffers come. While the driver does not
+/// want the pair the kernel gives its queue nothing, so that the worker sleeps on it as on any idle one.
 /// </remarks>
 /// <typeparam name="TRing">Split or packed.</typeparam>
 internal sealed class TapReceive<TRing> : IQueueLoop
@@ -27,11 +28,14 @@ internal sealed class TapReceive<TRing> : IQueueLoop
     private readonly bool _mergeable;
     private readonly bool _limitsToMtu;
     private readonly bool _takesPartialChecksum;
+    private readonly Action<bool> _follower;
     private int _guessBytes = 1514;
     private int _frameBytes; // length of a frame that was read and not yet delivered; 0: none
     private int _roomBytes; // how much of it the chains at hand took, the header not counted; the rest is in the spill
     private bool _starved; // no chains, or too few for the frame that was read
     private bool _attached;
+    private bool _chosen; // the kernel gives frames to the queue; guarded by the pair
+    private bool _refused; // it would not change that the last time; likewise
 
     public TapReceive(QueueConfig config, GuestMemory memory, QueuePair pair, TapQueue tap)
     {
@@ -42,6 +46,7 @@ internal sealed class TapReceive<TRing> : IQueueLoop
         _mergeable = config.Has(NetFeatures.MrgRxBuf);
         _limitsToMtu = config.Has(NetFeatures.Mtu);
         _takesPartialChecksum = config.Has(NetFeatures.GuestCsum);
+        _follower = Choose;
         Attach();
     }
 
@@ -59,6 +64,13 @@ internal sealed class TapReceive<TRing> : IQueueLoop
             Attach();
         }
 
+        if (!_pair.TryBeginReceive())
+        {
+            Forget();
+            _starved = false;
+            return false;
+        }
+
         _window.Fill(Burst);
         int frames = 0;
         while (_attached && frames < Burst && TryReceive())
@@ -67,6 +79,7 @@ internal sealed class TapReceive<TRing> : IQueueLoop
         }
 
         _window.Publish();
+        _pair.EndReceive();
         return frames != 0;
     }
 
@@ -92,8 +105,10 @@ internal sealed class TapReceive<TRing> : IQueueLoop
 
     private void Attach()
     {
+        _pair.Follow(_follower);
+
         // Header length and offloads hold for the whole interface; every queue of a driver says the same.
-        _attached = _tap.TryAttach(true) && _tap.TrySetHeaderBytes(_window.HeaderBytes) && _tap.TrySetOffloads(TapPort.OffloadsOf(_features));
+        _attached = !_refused && _tap.TrySetHeaderBytes(_window.HeaderBytes) && _tap.TrySetOffloads(TapPort.OffloadsOf(_features));
     }
 
     private void Detach()
@@ -101,9 +116,18 @@ internal sealed class TapReceive<TRing> : IQueueLoop
         // A queue that nobody reads would swallow its share of the interface's frames.
         if (_attached)
         {
-            _attached = !_tap.TryAttach(false);
+            _pair.Unfollow();
+            Choose(false);
+            _attached = _chosen;
             Forget();
         }
+    }
+
+    /// <summary>Has the kernel give frames to the queue, or leave it out. This worker or the control queue's, never both at once.</summary>
+    private void Choose(bool chosen)
+    {
+        _refused = chosen != _chosen && !_tap.TryAttach(chosen);
+        _chosen = _refused ? _chosen : chosen;
     }
 
     private void Forget()

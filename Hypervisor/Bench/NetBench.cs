@@ -103,7 +103,7 @@ internal sealed class NetBench : IDisposable
         if (settings.QueuePairs > 1)
         {
             features.Want(true, DeviceFeatures.NetMultiQueue, $"--queue-pairs={settings.QueuePairs}", "MQ", "--queue-pairs=1");
-            features.Take(DeviceFeatures.NetControlQueue); // MQ depends on it; back-ends leave the queue itself to the front-end
+            features.Take(DeviceFeatures.NetControlQueue); // MQ depends on it; with nobody to start that queue the enabled rings are the ones in use
 
             // Some count queues here, some pairs: a number below the pairs is too small in either reading.
             if (frontend.QueueCount is ulong count && count < (ulong)settings.QueuePairs)

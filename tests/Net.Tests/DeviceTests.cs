@@ -60,12 +60,13 @@ public sealed class DeviceTests
         using var loop = new NetDevice(new LoopPort(), new NetSettings());
         Assert.Equal(
             VirtioFeatures.Version1 | VirtioFeatures.IndirectDesc | VirtioFeatures.EventIdx | VirtioFeatures.RingPacked | VirtioFeatures.InOrder
-            | VirtioFeatures.RingReset | NetFeatures.MrgRxBuf | NetFeatures.Mtu | NetFeatures.Status | NetFeatures.Csum | NetFeatures.GuestCsum,
+            | VirtioFeatures.RingReset | NetFeatures.MrgRxBuf | NetFeatures.Mtu | NetFeatures.Status | NetFeatures.Csum | NetFeatures.GuestCsum
+            | NetFeatures.CtrlVq | NetFeatures.CtrlRx | NetFeatures.CtrlMacAddr,
             loop.Traits.Features);
 
         using var pairs = new NetDevice(new DropPort(), new NetSettings { QueuePairs = 2, Mac = s_mac });
         Assert.Equal(NetFeatures.Mq | NetFeatures.Mac, pairs.Traits.Features & (NetFeatures.Mq | NetFeatures.Mac));
-        Assert.Equal(4, pairs.Traits.QueueCount);
+        Assert.Equal(5, pairs.Traits.QueueCount);
     }
 
     [Theory]
@@ -88,7 +89,7 @@ public sealed class DeviceTests
 
     [Fact]
     public void Several_queue_pairs_need_no_control_queue_since_front_ends_serve_it_themselves() =>
-        Assert.Null(NetFeatures.FindError(NetFeatures.Mq));
+        Assert.Null(NetFeatures.FindError(NetFeatures.Mq | NetFeatures.CtrlRx | NetFeatures.CtrlMacAddr));
 
     [Theory, InlineData(0UL, false), InlineData(67UL, false), InlineData(68UL, true), InlineData(65535UL, true), InlineData(65536UL, false), InlineData(ulong.MaxValue, false)]
     public void An_MTU_is_taken_within_the_limits_of_the_specification(ulong mtu, bool taken)
@@ -116,7 +117,7 @@ public sealed class DeviceTests
         Assert.All(Enumerable.Range(0, 8), index => Assert.Equal(0, one.WorkerOf(index)));
         using var many = new NetDevice(new LoopPort(), new NetSettings { QueuePairs = 4, WorkerPerPair = true });
         Assert.Equal(4, many.Traits.WorkerCount);
-        Assert.Equal([0, 0, 1, 1, 2, 2, 3, 3], Enumerable.Range(0, 8).Select(many.WorkerOf));
+        Assert.Equal([0, 0, 1, 1, 2, 2, 3, 3, 0], Enumerable.Range(0, 9).Select(many.WorkerOf));
     }
 
     [Fact]

@@ -31,6 +31,8 @@ internal sealed class TapRig : IDisposable
 
     public PairRig[] Pairs { get; }
 
+    public GuestArena Arena => _arena;
+
     public PairRig Pair => Pairs[0];
 
     /// <summary>The interface's own address.</summary>

@@ -1,0 +1,100 @@
+using Paravane.VirtioQueues.Memory;
+
+namespace Paravane.Backends.Net;
+
+/// <summary>What a driver chooses by commands on the control queue, and how it takes effect.</summary>
+/// <remarks>
+/// <para>Worker of the control queue; session while that queue does not run.</para>
+/// <para>As long as nobody runs the control queue all pairs are on: front-ends that serve it themselves start and enable the rings of the pairs in use.</para>
+/// </remarks>
+internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
+{
+    private int _activePairs = 1;
+
+    /// <summary>The control queue started.</summary>
+    public void Begin() => SwitchTo(_activePairs);
+
+    /// <summary>The control queue stopped. What the driver chose is kept: the queue may only be paused.</summary>
+    public void End() => SwitchTo(pairs.Length);
+
+    /// <summary>Forgets what a driver chose. Session.</summary>
+    public void Reset()
+    {
+        _activePairs = 1;
+        config.Reset();
+    }
+
+    /// <summary>Carries a command out, completely, before it returns.</summary>
+    /// <param name="command">What the driver wrote for the device; it may change meanwhile, so each field is read once.</param>
+    /// <param name="features">Negotiated ones.</param>
+    /// <returns>False when the command is unknown, not negotiated or malformed; nothing changed then (threats N5).</returns>
+    public bool TryExecute(BufferList command, ulong features) =>
+        command.TryRead(0, out ControlHeader header) && header.Class switch
+        {
+            ControlClass.Receive => Has(features, NetFeatures.CtrlRx) && header.Command <= 1 && IsSwitch(command),
+            ControlClass.Mac when header.Command == 0 => Has(features, NetFeatures.CtrlRx) && IsAddressTable(command),
+            ControlClass.Mac when header.Command == 1 => Has(features, NetFeatures.CtrlMacAddr) && TrySetAddress(command),
+            ControlClass.MultiQueue when header.Command == 0 => Has(features, NetFeatures.Mq) && TrySetPairs(command),
+            _ => false,
+        };
+
+    private static bool Has(ulong features, ulong feature) => (features & (feature | NetFeatures.CtrlVq)) == (feature | NetFeatures.CtrlVq);
+
+    /// <summary>PROMISC and ALLMULTI: 0 or 1. Every frame passes in any case, so that the driver gets at least what it asks for (virtio 1.2 §5.1.6.5.1).</summary>
+    private static bool IsSwitch(BufferList command) =>
+        command.LengthBytes == ControlHeader.SizeBytes + sizeof(byte) && command.TryRead(ControlHeader.SizeBytes, out byte value) && value <= 1;
+
+    /// <summary>
+    /// TABLE_SET: a list of addresses, then one of group addresses, each behind their number. A device may take all frames rather than filter by them
+    /// (virtio 1.2 §5.1.6.5.2), and this one does.
+    /// </summary>
+    private static bool IsAddressTable(BufferList command)
+    {
+        ulong end = ControlHeader.SizeBytes;
+        for (int list = 0; list < 2; list++)
+        {
+            if (end > command.LengthBytes || !command.TryRead((uint)end, out uint entries))
+            {
+                return false;
+            }
+
+            end += sizeof(uint) + ((ulong)entries * MacAddress.Bytes); // 2^35 at most
+        }
+
+        return end == command.LengthBytes;
+    }
+
+    private bool TrySetAddress(BufferList command)
+    {
+        Span<byte> address = stackalloc byte[MacAddress.Bytes];
+        if (command.LengthBytes != (uint)(ControlHeader.SizeBytes + address.Length)
+            || command.CopyTo(ControlHeader.SizeBytes, address) != address.Length || !MacAddress.IsOfOne(address))
+        {
+            return false;
+        }
+
+        config.Mac = address;
+        return true;
+    }
+
+    private bool TrySetPairs(BufferList command)
+    {
+        if (command.LengthBytes != ControlHeader.SizeBytes + sizeof(ushort) || !command.TryRead(ControlHeader.SizeBytes, out ushort count)
+            || count == 0 || count > pairs.Length)
+        {
+            return false;
+        }
+
+        _activePairs = count;
+        SwitchTo(count);
+        return true;
+    }
+
+    private void SwitchTo(int count)
+    {
+        for (int i = 1; i < pairs.Length; i++)
+        {
+            pairs[i].Switch(i < count);
+        }
+    }
+}
