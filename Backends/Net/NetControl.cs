@@ -40,7 +40,7 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
 
     private static bool Has(ulong features, ulong feature) => (features & (feature | NetFeatures.CtrlVq)) == (feature | NetFeatures.CtrlVq);
 
-    /// <summary>PROMISC and ALLMULTI: 0 or 1. Every frame passes in any case, so that the driver gets at least what it asks for (virtio 1.2 §5.1.6.5.1).</summary>
+    /// <summary>PROMISC and ALLMULTI: 0 or 1. Every frame passes in any case, so that the driver gets all it asks for (virtio 1.2 §5.1.6.5.1).</summary>
     private static bool IsSwitch(BufferList command) =>
         command.LengthBytes == ControlHeader.SizeBytes + sizeof(byte) && command.TryRead(ControlHeader.SizeBytes, out byte value) && value <= 1;
 

@@ -53,13 +53,13 @@ internal sealed class QueuePair(int index, Link link) : IDisposable
     {
         if (_isSignalled)
         {
-            _isSignalled = false; // before the counter: a switch from now on signals again
+            _isSignalled = false;
             _wake!.Drain();
         }
     }
 
-    /// <summary>Has <paramref name="follower"/> carried out now, and again whenever the pair is switched, until <see cref="Unfollow"/>. It must not call back.</summary>
-    /// <param name="follower">Told whether the pair is on. Thread of this pair or of the control queue.</param>
+    /// <summary>Calls <paramref name="follower"/> now, and again whenever the pair is switched, until <see cref="Unfollow"/>.</summary>
+    /// <param name="follower">Told whether the pair is on; must not call back. Thread of this pair or of the control queue.</param>
     public void Follow(Action<bool> follower)
     {
         lock (_gate)
@@ -102,8 +102,8 @@ internal sealed class QueuePair(int index, Link link) : IDisposable
             _follower?.Invoke(on);
         }
 
-        _isSignalled = true;
         _wake!.Signal();
+        _isSignalled = true; // after the counter, which would stay signalled if it were taken in between
     }
 
     /// <inheritdoc/>

@@ -105,6 +105,40 @@ public sealed class NestedTests
     }
 
     [Fact]
+    public void The_guest_uses_as_many_queue_pairs_as_it_is_told_and_the_address_it_is_given()
+    {
+        using var scratch = TemporaryDirectory.Create();
+        using NestedHost host = new(scratch);
+        host.Run($"{MakeTap}; mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=1024 count=200 2>/dev/null; busybox httpd -p 8000 -h /tmp/www");
+        string sum = host.Run("sha256sum < /tmp/www/file");
+        NestedVm vm = NestedVm.Boot(host, "--memory=256M --cpus=2 --net=tap:vm0,queue-pairs=2,mac=52:54:00:12:34:56");
+        vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up");
+        Assert.Equal(["2", "2"], vm.Run("/tools/ethtool -l eth0 | awk '$1 == \"Combined:\" { print $2 }'").Split('\n'));
+        foreach (int pairs in (int[])[2, 1, 2])
+        {
+            // A flow from each processor; the tap answers on the queue on which it heard a flow last.
+            vm.Run($"/tools/ethtool -L eth0 combined {pairs} || true"); // objects where nothing changes
+            long[] before = Counters(vm);
+            string sums = vm.Run("for cpu in 1 2; do taskset $cpu wget -q -O - http://10.0.0.1:8000/file | sha256sum; done");
+            Assert.Equal(2, sums.Split('\n').Count(line => line == sum));
+            long[] more = [.. Counters(vm).Zip(before, (after, earlier) => after - earlier)];
+            Assert.True(more.Take(2 * pairs).All(count => count > 0), $"{pairs} pairs: {string.Join(' ', more)}");
+        }
+
+        vm.Run("ip link set eth0 address 52:54:00:ab:cd:ef; ip link set eth0 promisc on; ip link set eth0 promisc off");
+        host.Run("/tools/ip neigh flush dev vm0; ping -q -c 3 -i 0.3 -W 5 10.0.0.2; /tools/ip neigh show dev vm0 | grep -q 52:54:00:ab:cd:ef");
+        Assert.DoesNotContain("Failed", vm.Run("dmesg | grep virtio_net || true"), StringComparison.OrdinalIgnoreCase);
+        vm.PowerOff();
+
+        // The driver has counters for the pairs in use only.
+        static long[] Counters(NestedVm vm) =>
+        [
+            .. ((string[])["rx_queue_0_packets", "tx_queue_0_packets", "rx_queue_1_packets", "tx_queue_1_packets"]).Select(counter =>
+                long.Parse(vm.Run($"/tools/ethtool -S eth0 | awk '$1 == \"{counter}:\" {{ count = $2 }} END {{ print count + 0 }}'"), CultureInfo.InvariantCulture)),
+        ];
+    }
+
+    [Fact]
     public void The_same_devices_work_through_memory_mapped_windows_and_the_kernel_starts_by_pvh()
     {
         using var scratch = TemporaryDirectory.Create();
