@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Paravane.Hypervisor.Kvm.Abi;
 using Paravane.VirtioQueues.Linux;
 
@@ -58,6 +59,7 @@ internal sealed unsafe partial class KvmVcpu
     /// <summary>Runs the guest until another order comes; then completes what is half done.</summary>
     private void Run()
     {
+        Counters.NoteRun(Stopwatch.GetTimestamp());
         while (_order == VcpuOrder.Run)
         {
             if (Enter())

@@ -10,7 +10,7 @@ internal sealed class VcpuCounters
     private const uint Known = 64;
 
     private readonly long[] _exits = new long[Known + 1];
-    private long _interruptions;
+    private long _interruptions, _firstRunAt;
 
     /// <summary>Exits in all, without <see cref="Interruptions"/>.</summary>
     public long Exits
@@ -30,6 +30,9 @@ internal sealed class VcpuCounters
     /// <summary>Returns because of a signal, or of an INIT: no request of the guest.</summary>
     public long Interruptions => Volatile.Read(ref _interruptions);
 
+    /// <summary>When the vCPU entered the guest for the first time, in <see cref="System.Diagnostics.Stopwatch"/> ticks; 0: it has not.</summary>
+    public long FirstRunAt => Volatile.Read(ref _firstRunAt);
+
     /// <summary>Exits for one reason.</summary>
     public long this[KvmExitReason reason] => Volatile.Read(ref _exits[Math.Min((uint)reason, Known)]);
 
@@ -38,6 +41,15 @@ internal sealed class VcpuCounters
     {
         ref long cell = ref _exits[Math.Min((uint)reason, Known)];
         Volatile.Write(ref cell, cell + 1);
+    }
+
+    /// <summary>Notes that the guest is entered. vCPU thread only.</summary>
+    internal void NoteRun(long timestamp)
+    {
+        if (_firstRunAt == 0)
+        {
+            Volatile.Write(ref _firstRunAt, timestamp);
+        }
     }
 
     /// <summary>Counts an interruption. vCPU thread only.</summary>

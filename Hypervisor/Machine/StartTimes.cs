@@ -12,7 +12,7 @@ internal sealed class StartTimes
     /// <summary>Phases in their order, in microseconds.</summary>
     public IReadOnlyList<(string Phase, long Microseconds)> Phases => _phases;
 
-    /// <summary>From the start of the process to the first instruction of the guest, in microseconds.</summary>
+    /// <summary>From the start of the process to the first instruction of the guest, in microseconds; the kernel notes a start to 10 ms only.</summary>
     public long TotalMicroseconds { get; private set; }
 
     /// <summary>Ends a phase.</summary>
@@ -24,5 +24,9 @@ internal sealed class StartTimes
     }
 
     /// <summary>Ends the start.</summary>
-    public void Finish() => TotalMicroseconds = (long)(DateTime.UtcNow - Process.GetCurrentProcess().StartTime.ToUniversalTime()).TotalMicroseconds;
+    public void Finish()
+    {
+        using var process = Process.GetCurrentProcess();
+        TotalMicroseconds = (long)(DateTime.UtcNow - process.StartTime.ToUniversalTime()).TotalMicroseconds;
+    }
 }

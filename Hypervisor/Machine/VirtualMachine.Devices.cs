@@ -118,8 +118,8 @@ internal sealed partial class VirtualMachine
 
     private static int GsiOf(int place) => s_windowGsis[place];
 
-    /// <summary>Opens all devices at once: each waits for a process of its own to come up.</summary>
-    private List<VhostUserFunction> OpenFunctions()
+    /// <summary>Begins to open all devices at once: each waits for a process of its own to come up.</summary>
+    private void BeginOpening()
     {
         if (_options.Transport == Transport.Mmio && _options.Devices.Count > s_windowGsis.Length)
         {
@@ -127,25 +127,49 @@ internal sealed partial class VirtualMachine
         }
 
         List<string> names = [.. _options.Devices.Select(options => options.Id).OfType<string>()]; // those that are made up keep clear of them
-        var openings = new List<Task<VhostUserFunction>>();
+        IReadOnlyList<GuestRamRegion> regions = _memory.Regions;
         foreach (DeviceOptions options in _options.Devices)
         {
             string name = options.Id ?? FreeName(options.Kind, names);
             names.Add(name);
-            openings.Add(Task.Factory.StartNew(
-                () => options.Open(name, _options.Cpus, _memory.Regions, _log), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
+            _openings.Add(Task.Factory.StartNew(
+                () => options.Open(name, _options.Cpus, regions, _log), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
         }
+    }
 
+    /// <summary>Waits for all devices and attaches them in their order.</summary>
+    private void AttachOpened()
+    {
         try
         {
-            Task.WaitAll([.. openings]);
-            return openings.ConvertAll(opening => opening.Result);
+            Task.WaitAll([.. _openings]);
         }
-        catch (AggregateException failures)
+        catch (AggregateException failures) when (failures.InnerException is IOException first)
         {
-            openings.FindAll(opening => opening.IsCompletedSuccessfully).ForEach(opening => opening.Result.Dispose());
-            throw failures.InnerException is IOException first ? new MachineException(first.Message, first) : failures;
+            throw new MachineException(first.Message, first);
         }
+
+        while (_openings.Count > 0)
+        {
+            Attach(_openings[0].Result);
+            _openings.RemoveAt(0);
+        }
+    }
+
+    /// <summary>The machine ends before these were attached.</summary>
+    private void GiveUpOpenings()
+    {
+        try
+        {
+            Task.WaitAll([.. _openings]);
+        }
+        catch (AggregateException)
+        {
+            // One of them is the reason and was told, or the reason came before all of them.
+        }
+
+        _openings.FindAll(opening => opening.IsCompletedSuccessfully).ForEach(opening => opening.Result.Dispose());
+        _openings.Clear();
     }
 
     /// <summary>The user's name for a device that comes later, or one of its kind with the lowest free number.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Paravane.Hypervisor.Kvm;
 using Paravane.Hypervisor.Kvm.Abi;
@@ -86,6 +87,7 @@ internal sealed partial class VirtualMachine
         }
 
         json.WriteNumber("total", Times.TotalMicroseconds);
+        json.WriteNumber("first_run_at", (long)(_vcpus[0].Counters.FirstRunAt * (1_000_000.0 / Stopwatch.Frequency))); // of CLOCK_MONOTONIC
         json.WriteEndObject();
     }
 

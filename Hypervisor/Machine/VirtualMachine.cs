@@ -37,8 +37,10 @@ internal sealed partial class VirtualMachine : IDisposable
     private readonly PciBus? _pci;
     private readonly InterruptForwarder _forwarder = new();
     private readonly List<MachineDevice> _devices = [];
-    private readonly List<VhostUserFunction> _unattached = []; // while the machine is made
+    private readonly List<Task<VhostUserFunction>> _openings = []; // until they are attached
+    private readonly Task _givingMemory = Task.CompletedTask;
     private readonly VcpuGroup _vcpus;
+    private readonly BootState _boot; // of the first start
     private VmStop? _end;
     private bool _isPaused;
     private bool _isDisposed;
@@ -59,19 +61,15 @@ internal sealed partial class VirtualMachine : IDisposable
             _kernel = Own(KernelImage.Open(options.KernelPath));
             _initrd = options.InitrdPath is null ? null : Own(BootFile.Open("initrd", options.InitrdPath));
             KvmSystem kvm = Own(KvmSystem.Open());
-            _vm = Own(KvmVm.Create(kvm));
-            Times.End("kvm");
             _memory = Own(MachineMemory.Create(options.MemoryBytes, options.HugePages, options.Prefault));
             _ramBytes = _memory.SizeBytes;
-            foreach (MemoryBank bank in _memory.Banks)
-            {
-                _vm.AddMemory(bank);
-            }
-
             Times.End("memory");
+
+            // What takes long is waiting: for workers to come up, and in KVM for all processors of the host before it has memory. All at once.
+            BeginOpening();
+            _vm = Own(KvmVm.Create(kvm));
+            _givingMemory = Task.Factory.StartNew(GiveMemory, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             Own(_forwarder);
-            _unattached.AddRange(OpenFunctions());
-            Times.End("workers");
             _console = Own(options.ConsolePath is null ? GuestConsole.OnStandardStreams() : OpenConsole(options.ConsolePath));
             _serial = new Serial16550(_console.Output, _vm.Interrupts, AddressMap.SerialGsi);
             _events = new EventDevice(_vm.Interrupts, HotPlugSlots, slot => _pci?.Remove(slot));
@@ -84,14 +82,14 @@ internal sealed partial class VirtualMachine : IDisposable
                 _windows.Add(AddressMap.Ecam, AddressMap.EcamBytes, _pci.Ecam, "ecam");
             }
 
-            while (_unattached.Count > 0)
-            {
-                Attach(_unattached[0]);
-                _unattached.RemoveAt(0);
-            }
-
             _vcpus = VcpuGroup.Create(_vm, _memory, options.Cpus, _ports, _windows, stop => Post(() => Handle(stop)));
-            Times.End("devices");
+            Times.End("kvm");
+            _boot = LoadGuest();
+            Times.End("kernel");
+            _givingMemory.GetAwaiter().GetResult();
+            Times.End("kvm_memory");
+            AttachOpened();
+            Times.End("workers");
         }
         catch
         {
@@ -103,15 +101,13 @@ internal sealed partial class VirtualMachine : IDisposable
     /// <summary>How long the start took.</summary>
     public StartTimes Times { get; } = new();
 
-    /// <summary>Loads the kernel, starts the vCPUs, and stays until the machine has ended.</summary>
+    /// <summary>Starts the vCPUs, and stays until the machine has ended.</summary>
     /// <returns>How it ended.</returns>
-    /// <exception cref="IOException">The kernel cannot be loaded, or KVM refused something.</exception>
+    /// <exception cref="IOException">KVM refused something.</exception>
     public VmStop Run()
     {
-        BootState boot = LoadGuest();
-        Times.End("kernel");
         _console.Connect(_serial, Quit);
-        _vcpus.Start(boot);
+        _vcpus.Start(_boot);
         Times.Finish();
         while (_end is null)
         {
@@ -198,6 +194,14 @@ internal sealed partial class VirtualMachine : IDisposable
         }
     }
 
+    private void GiveMemory()
+    {
+        foreach (MemoryBank bank in _memory.Banks)
+        {
+            _vm.AddMemory(bank);
+        }
+    }
+
     /// <summary>What a PC has: serial port, keyboard controller, ACPI's registers.</summary>
     private void AddPlatform()
     {
@@ -220,7 +224,7 @@ internal sealed partial class VirtualMachine : IDisposable
             HasPci = _pci is not null,
             HotPlugSlots = HotPlugSlots,
             PciPins = _pci is null ? [] : [.. Enumerable.Range(1, PciBus.SlotCount - 1).Select(slot => new PciPin(slot, 0, IntxLines.GsiOf(slot)))],
-            MmioDevices = [.. _devices.Where(device => device.Mmio is not null).Select(device => new MmioDevice(WindowOf(device.Place), GsiOf(device.Place)))],
+            MmioDevices = _pci is null ? [.. Enumerable.Range(0, _options.Devices.Count).Select(place => new MmioDevice(WindowOf(place), GsiOf(place)))] : [],
             MemorySlots = EventDevice.MaxMemorySlots,
         };
         ulong rsdp = AcpiTables.Write(plan, _memory.Table);
@@ -286,8 +290,9 @@ internal sealed partial class VirtualMachine : IDisposable
     private void Release()
     {
         _vcpus?.Dispose();
+        Task.WaitAny(_givingMemory); // does not throw
         CloseDevices();
-        _unattached.ForEach(function => function.Dispose());
+        GiveUpOpenings();
         foreach (IDisposable part in Enumerable.Reverse(_owned))
         {
             part.Dispose();
