@@ -10,7 +10,7 @@ internal static class MarkdownReport
     public static void Write(string directory, Measured measured)
     {
         Directory.CreateDirectory(Path.Combine(directory, "benchmarks"));
-        foreach (MeasuredTable table in measured.Tables)
+        foreach (MeasuredTable table in measured.Tables.Where(table => table.Missing is null))
             File.WriteAllText(Path.Combine(directory, "benchmarks", table.Table.Id + ".svg"), BarChart.Draw(table));
         File.WriteAllText(Path.Combine(directory, "benchmarks.md"), Text(measured));
     }
@@ -44,6 +44,12 @@ internal static class MarkdownReport
     private static void Append(StringBuilder text, MeasuredTable measured)
     {
         Table table = measured.Table;
+        if (measured.Missing is not null)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"## {table.Title}\n\n{table.Method}\n\nNot measured: {measured.Missing}.\n\n");
+            return;
+        }
+
         text.Append(CultureInfo.InvariantCulture, $"## {table.Title}\n\n{table.Method}\n\n![{table.Title}](benchmarks/{table.Id}.svg)\n\n");
         bool compares = measured.Rows.Any(row => row.Peer is not null);
         text.Append(compares

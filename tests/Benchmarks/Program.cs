@@ -56,10 +56,12 @@ static Measured Measure(Settings settings)
     var net = new NetTables(settings);
     var block = new BlockTables(settings);
     var footprint = new FootprintTables(settings);
+    using var nested = new NestedTables(settings);
     TablePlan[] plans =
     [
         net.ThroughTestpmd(), net.ThroughBench(), block.NullThroughput(), block.NullLatency(), block.FileThroughput(),
         footprint.Idle(), new AllocationTable(settings).Plan(), FootprintTables.Start(), footprint.Memory(), FootprintTables.Size(),
+        MachineTables.Start(), MachineTables.Restart(), nested.Exits(), nested.Memory(), nested.Boot(),
     ];
     var runner = new Runner(settings, Console.Out);
     var start = DateTime.UtcNow;

@@ -10,6 +10,12 @@ internal sealed class Runner(Settings settings, TextWriter log)
     public MeasuredTable Run(TablePlan plan)
     {
         log.WriteLine($"{plan.Table.Title} ({plan.Table.Unit})");
+        if (plan.Missing is not null)
+        {
+            log.WriteLine($"  not measured: {plan.Missing}");
+            return new MeasuredTable(plan.Table, [], plan.Missing);
+        }
+
         List<MeasuredRow> rows = [];
         foreach (Row row in plan.Rows.Take(settings.Quick ? 1 : int.MaxValue))
             rows.Add(Run(row, plan.Table));
@@ -39,6 +45,7 @@ internal sealed class Runner(Settings settings, TextWriter log)
             return peers.Count == 0 ? null : peers[0];
         Peer? best = null;
         double bestValue = 0;
+        string last = string.Empty;
         foreach (Peer peer in peers)
         {
             double value;
@@ -46,8 +53,9 @@ internal sealed class Runner(Settings settings, TextWriter log)
             {
                 value = peer.Measure().Value;
             }
-            catch (PeerException)
+            catch (PeerException refusal)
             {
+                last = refusal.Message;
                 continue;       // this machine's kernel refuses it: direct I/O on tmpfs, or io_uring
             }
 
@@ -55,7 +63,7 @@ internal sealed class Runner(Settings settings, TextWriter log)
                 (best, bestValue) = (peer, value);
         }
 
-        return best ?? throw new PeerException($"the peer runs in none of {peers.Count} ways");
+        return best ?? throw new PeerException($"the peer runs in none of {peers.Count} ways: {last}");
     }
 
     private static Series ToSeries(string name, List<Sample> samples) =>

@@ -9,7 +9,10 @@ namespace Paravane.Benchmarks;
 internal sealed record Table(string Id, string Title, string Unit, bool MoreIsBetter, string Method);
 
 /// <summary>A table and how to fill it.</summary>
-internal sealed record TablePlan(Table Table, IReadOnlyList<Row> Rows);
+/// <param name="Table">What it is.</param>
+/// <param name="Rows">Its lines.</param>
+/// <param name="Missing">What this machine lacks to measure it; null: nothing.</param>
+internal sealed record TablePlan(Table Table, IReadOnlyList<Row> Rows, string? Missing = null);
 
-/// <summary>A table that is filled.</summary>
-internal sealed record MeasuredTable(Table Table, IReadOnlyList<MeasuredRow> Rows);
+/// <summary>A table that is filled, or the reason why it is empty.</summary>
+internal sealed record MeasuredTable(Table Table, IReadOnlyList<MeasuredRow> Rows, string? Missing = null);

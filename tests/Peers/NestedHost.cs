@@ -8,21 +8,42 @@ namespace Paravane.Peers;
 /// </remarks>
 public sealed class NestedHost : IDisposable
 {
-    private static readonly Lazy<string> s_image = new(() => GuestImage.With(
-        ["kvm_amd", "tun"],
-        [Programs.Paravane, Programs.Block, Programs.Net, Tool.Find("ip")],
-        new Dictionary<string, string>
-        {
-            ["inner/vmlinuz"] = GuestKernel.Find().Image,
-            ["inner/initramfs"] = GuestImage.Location,
-        }));
+    private static readonly Lazy<string> s_image = new(() => Image([], []));
+
+    /// <summary>Firmware that QEMU looks for: of a PC and of microvm, and what hands a kernel over to them.</summary>
+    private static readonly string[] s_firmware =
+    [
+        "/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin", "/usr/share/qemu/bios-microvm.bin", "/usr/share/qemu/qboot.rom",
+        "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/pvh.bin", "/usr/share/qemu/kvmvapic.bin",
+    ];
 
     private readonly QemuGuest _machine;
 
     /// <summary>Boots a host of two CPUs and 2 GiB.</summary>
     public NestedHost(TemporaryDirectory scratch)
+        : this(scratch, s_image.Value)
     {
-        _machine = QemuGuest.Boot(scratch, ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-M", "q35", "-m", "2G"], s_image.Value);
+    }
+
+    private NestedHost(TemporaryDirectory scratch, string image)
+    {
+        _machine = QemuGuest.Boot(scratch, ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-M", "q35", "-m", "2G"], image);
+    }
+
+    /// <summary>Boots one which has QEMU, ping and, as <c>/inner/first.cpio</c>, an initramfs whose first process only says <c>@@first</c>.</summary>
+    public static NestedHost WithQemu(TemporaryDirectory scratch)
+    {
+        Dictionary<string, string> files = s_firmware.Where(File.Exists).ToDictionary(path => path.TrimStart('/'), path => Path.GetFullPath(path));
+        string first = scratch.File("first.cpio");
+        using (FileStream stream = File.Create(first))
+        using (CpioWriter archive = new(stream))
+        {
+            archive.AddFile("init", "#!/bin/busybox sh\necho @@first\nexec /bin/busybox sleep 1000\n"u8);
+            archive.AddFile("bin/busybox", File.ReadAllBytes(Tool.Find("busybox")));
+        }
+
+        files["inner/first.cpio"] = first;
+        return new NestedHost(scratch, Image([Tool.Find("qemu-system-x86_64"), Tool.Find("ping")], files));
     }
 
     /// <summary>Runs a shell script on the host; any exit code but 0 fails the test. Returns what it printed.</summary>
@@ -30,4 +51,13 @@ public sealed class NestedHost : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _machine.Dispose();
+
+    private static string Image(string[] programs, Dictionary<string, string> files) => GuestImage.With(
+        ["kvm_amd", "tun"],
+        [Programs.Paravane, Programs.Block, Programs.Net, Tool.Find("ip"), .. programs],
+        new Dictionary<string, string>(files)
+        {
+            ["inner/vmlinuz"] = GuestKernel.Find().Image,
+            ["inner/initramfs"] = GuestImage.Location,
+        });
 }
