@@ -6,19 +6,24 @@ using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Workers;
 
-/// <summary>A device behind a real worker, with guest memory.</summary>
+/// <summary>A device behind a real worker or another back-end, with guest memory.</summary>
 internal sealed class WorkerRig : IDisposable
 {
     private readonly ConcurrentQueue<string> _log = new();
     private int _needsReset;
 
     public WorkerRig(ushort type, string program, params string[] arguments)
+        : this(type, new WorkerProcess(program, arguments))
+    {
+    }
+
+    public WorkerRig(ushort type, IBackEnd backEnd)
     {
         Ram = GuestRam.Create(8 << 20);
         try
         {
-            Device = VhostUserFunction.Open(new VhostUserOptions { Name = "dev0", DeviceId = type, Frontend = WorkerTuning.Frontend, Log = _log.Enqueue },
-                new WorkerProcess(program, arguments), Ram.Regions);
+            Device = VhostUserFunction.Open(
+                new VhostUserOptions { Name = "dev0", DeviceId = type, Frontend = WorkerTuning.Frontend, Log = _log.Enqueue }, backEnd, Ram.Regions);
         }
         catch
         {
