@@ -224,7 +224,8 @@ internal sealed class GuestDriver : IDemoDriver
                 {
                     Failure = failure;
                 }
-            }) { Name = $"open-{name}" };
+            })
+            { Name = $"open-{name}" };
             _thread.Start();
         }
 

@@ -7,15 +7,39 @@ internal sealed record RegisterMap
     /// <summary>virtio-pci.</summary>
     public static RegisterMap Pci { get; } = new()
     {
-        DeviceFeatureSelect = 0, DeviceFeature = 4, DriverFeatureSelect = 8, DriverFeature = 12, Status = 20, StatusWidth = Width.Byte, QueueSelect = 22,
-        QueueWidth = Width.Word, QueueSizeMax = 24, QueueSize = 24, QueueEnable = 28, Descriptors = 32, DriverArea = 40, DeviceArea = 48,
+        DeviceFeatureSelect = 0,
+        DeviceFeature = 4,
+        DriverFeatureSelect = 8,
+        DriverFeature = 12,
+        Status = 20,
+        StatusWidth = Width.Byte,
+        QueueSelect = 22,
+        QueueWidth = Width.Word,
+        QueueSizeMax = 24,
+        QueueSize = 24,
+        QueueEnable = 28,
+        Descriptors = 32,
+        DriverArea = 40,
+        DeviceArea = 48,
     };
 
     /// <summary>virtio-mmio.</summary>
     public static RegisterMap Mmio { get; } = new()
     {
-        DeviceFeatureSelect = 0x14, DeviceFeature = 0x10, DriverFeatureSelect = 0x24, DriverFeature = 0x20, Status = 0x70, StatusWidth = Width.Dword, QueueSelect = 0x30,
-        QueueWidth = Width.Dword, QueueSizeMax = 0x34, QueueSize = 0x38, QueueEnable = 0x44, Descriptors = 0x80, DriverArea = 0x90, DeviceArea = 0xA0,
+        DeviceFeatureSelect = 0x14,
+        DeviceFeature = 0x10,
+        DriverFeatureSelect = 0x24,
+        DriverFeature = 0x20,
+        Status = 0x70,
+        StatusWidth = Width.Dword,
+        QueueSelect = 0x30,
+        QueueWidth = Width.Dword,
+        QueueSizeMax = 0x34,
+        QueueSize = 0x38,
+        QueueEnable = 0x44,
+        Descriptors = 0x80,
+        DriverArea = 0x90,
+        DeviceArea = 0xA0,
     };
 
     /// <summary>Which half of the device's features is shown; 32 bits.</summary>
