@@ -178,7 +178,7 @@ internal sealed class GuestDriver : IDemoDriver
     {
         foreach (VhostUserFunction function in _functions)
         {
-            if (function.Counters is { Losses: > 0, LastError: { } reason })
+            if (function.Counters is { Losses: > 0, FirstError: { } reason })
             {
                 throw new FrontendException(reason);
             }

@@ -30,6 +30,8 @@ internal sealed partial class VirtualMachine
     /// <summary>Counters: exits by reason and by device, what happened to each virtio device, how long the start took.</summary>
     public void WriteMetrics(Utf8JsonWriter json)
     {
+        json.WriteNumber("restarts", _restarts);
+        json.WriteNumber("triple_faults", _tripleFaults);
         json.WriteNumber("exits", Sum(counters => counters.Exits));
         json.WriteNumber("interruptions", Sum(counters => counters.Interruptions));
         json.WriteStartObject("exits_by_reason");

@@ -46,6 +46,7 @@ internal sealed partial class VirtualMachine : IDisposable
     private bool _isDisposed;
     private int _memorySlots; // hot-plugged so far
     private long _restarts;
+    private long _tripleFaults;
 
     /// <summary>Makes a machine that does not run yet. When it fails, nothing is left behind.</summary>
     /// <param name="options">What the user wants.</param>
@@ -236,7 +237,7 @@ internal sealed partial class VirtualMachine : IDisposable
     {
         if (stop.Kind is VmStopKind.Reset or VmStopKind.TripleFault && !_options.EndOnReset)
         {
-            Restart();
+            Restart(stop.Kind);
         }
         else
         {
@@ -245,8 +246,13 @@ internal sealed partial class VirtualMachine : IDisposable
     }
 
     /// <summary>The guest starts anew. Workers, memory and connections stay.</summary>
-    private void Restart()
+    private void Restart(VmStopKind cause)
     {
+        if (cause == VmStopKind.TripleFault && _tripleFaults++ == 0)
+        {
+            _log("the guest took a triple fault and is started anew; further ones are counted"); // no guest means to
+        }
+
         _vcpus.Pause();
         ResetDevices();
         foreach (MachineDevice device in _devices.FindAll(device => device.IsLeaving))

@@ -5,7 +5,7 @@ internal sealed class VhostUserCounters
 {
     private long _connectedAt;
     private long _starts, _restarts, _losses, _configChanges, _refusals, _needsResets;
-    private volatile string? _lastError;
+    private volatile string? _firstError, _lastError;
 
     /// <summary>Times that a driver started the device.</summary>
     public long Starts => Volatile.Read(ref _starts);
@@ -27,6 +27,9 @@ internal sealed class VhostUserCounters
 
     /// <summary>When the present or last back-end answered for the first time, in <see cref="System.Diagnostics.Stopwatch"/> ticks.</summary>
     public long ConnectedAt => Volatile.Read(ref _connectedAt);
+
+    /// <summary>The first thing that went wrong, one line; null: nothing did. What comes later may be a consequence.</summary>
+    public string? FirstError => _firstError;
 
     /// <summary>The last thing that went wrong, one line; null: nothing did.</summary>
     public string? LastError => _lastError;
@@ -56,6 +59,7 @@ internal sealed class VhostUserCounters
 
     private void Count(ref long counter, string reason)
     {
+        _firstError ??= reason;
         _lastError = reason;
         Count(ref counter);
     }

@@ -27,7 +27,7 @@ public sealed class NestedVm
             rm -rf /tmp/vm; mkdir -p /tmp/vm; mkfifo /tmp/vm/in; : > /tmp/vm/out
             (sleep 100000 > /tmp/vm/in & echo $! > /tmp/vm/holder)
             (paravane run --kernel=/inner/vmlinuz --initrd=/inner/initramfs --control={{ControlPath}} \
-                --append='quiet loglevel=1 nokaslr mitigations=off commands=ttyS0 {{append}}' {{options}} \
+                --append='quiet loglevel=1 nokaslr mitigations=off cryptomgr.notests commands=ttyS0 {{append}}' {{options}} \
                 < /tmp/vm/in >> /tmp/vm/out 2> /tmp/vm/log; echo $? > /tmp/vm/code) &
             cat > /tmp/guest <<'END'
             # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code
