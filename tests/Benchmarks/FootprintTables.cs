@@ -67,6 +67,8 @@ internal sealed class FootprintTables(Settings settings)
         TimeSpan before = ProcessUsage.CpuTime(backend.ProgramId);
         var watch = Stopwatch.StartNew();
         Thread.Sleep(TimeSpan.FromSeconds(settings.IdleSeconds));
+        if (backend.HasExited)
+            throw new PeerException($"{backend.Name} has ended while its front-end stood still:\n{backend.Transcript}");
         TimeSpan used = ProcessUsage.CpuTime(backend.ProgramId) - before;
         double share = 100 * used / watch.Elapsed;
         bench.Signal(LibC.SIGCONT);
