@@ -46,6 +46,9 @@ public sealed class NestedHost : IDisposable
         return new NestedHost(scratch, Image([Tool.Find("qemu-system-x86_64"), Tool.Find("ping")], files));
     }
 
+    /// <summary>Whether the emulated machine has restarted, which nobody asks of it: QEMU's SVM falls over now and then.</summary>
+    public bool HasRestarted => _machine.Boots > 1;
+
     /// <summary>Runs a shell script on the host; any exit code but 0 fails the test. Returns what it printed.</summary>
     public string Run(string script, int limitSeconds = 120) => _machine.Run(script, limitSeconds);
 

@@ -49,6 +49,9 @@ public sealed class QemuGuest : IDisposable
         }
     }
 
+    /// <summary>Times that the guest came up, by its own word.</summary>
+    public int Boots => _qemu.Output.Split("@@ready\n").Length - 1;
+
     /// <summary>Boots a machine that is wholly described by these options.</summary>
     /// <param name="scratch">For its console.</param>
     /// <param name="machine">QEMU's options.</param>
