@@ -32,10 +32,6 @@ internal sealed class RingZeroProbe : IBusDevice, IDisposable
     {
     }
 
-    /// <summary>True when ring 0 is emulated.</summary>
-    /// <exception cref="IOException">KVM cannot run the guest.</exception>
-    public static bool IsEmulated(KvmSystem system) => MeansEmulated(MeasureNanoseconds(system));
-
     /// <summary>What a measured time means.</summary>
     /// <param name="nanoseconds">From <see cref="MeasureNanoseconds"/>.</param>
     public static bool MeansEmulated(double nanoseconds) => nanoseconds > EmulatedNanoseconds;

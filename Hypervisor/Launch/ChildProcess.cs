@@ -211,7 +211,7 @@ internal sealed unsafe class ChildProcess : IDisposable
         try
         {
             using var argumentBlock = new StringBlock(arguments);
-            using var environmentBlock = new StringBlock(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}"));
+            using var environmentBlock = new StringBlock(InheritedEnvironment());
             int pid;
             int errno = Spawn.Start(&pid, argumentBlock.Pointers[0], actions, attributes, argumentBlock.Pointers, environmentBlock.Pointers);
             return errno == 0 ? pid : throw new LinuxException(errno, "posix_spawn", path);
@@ -222,6 +222,11 @@ internal sealed unsafe class ChildProcess : IDisposable
             _ = Spawn.DestroyAttributes(attributes);
         }
     }
+
+    /// <summary>This process's environment without the settings of back-ends: the arguments say all of it, and a setting meant for another one could contradict them.</summary>
+    private static IEnumerable<string> InheritedEnvironment() => Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
+        .Where(entry => !((string)entry.Key).StartsWith("PARAVANE_", StringComparison.Ordinal))
+        .Select(entry => $"{entry.Key}={entry.Value}");
 
     private static FileDescriptor DuplicateAbove(int fd, int lowest) =>
         new(FileDescriptor.Check(LibC.fcntl(fd, LibC.F_DUPFD_CLOEXEC, lowest), "fcntl"));

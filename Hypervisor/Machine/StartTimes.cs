@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Paravane.Hypervisor.Launch;
 
 namespace Paravane.Hypervisor.Machine;
 
@@ -12,7 +13,7 @@ internal sealed class StartTimes
     /// <summary>Phases in their order, in microseconds.</summary>
     public IReadOnlyList<(string Phase, long Microseconds)> Phases => _phases;
 
-    /// <summary>From the start of the process to the first instruction of the guest, in microseconds; the kernel notes a start to 10 ms only.</summary>
+    /// <summary>From the start of the process to the first instruction of the guest, in microseconds; see <see cref="OwnProcess.TimeSinceStart"/>.</summary>
     public long TotalMicroseconds { get; private set; }
 
     /// <summary>Ends a phase.</summary>
@@ -24,9 +25,5 @@ internal sealed class StartTimes
     }
 
     /// <summary>Ends the start.</summary>
-    public void Finish()
-    {
-        using var process = Process.GetCurrentProcess();
-        TotalMicroseconds = (long)(DateTime.UtcNow - process.StartTime.ToUniversalTime()).TotalMicroseconds;
-    }
+    public void Finish() => TotalMicroseconds = (long)OwnProcess.TimeSinceStart().TotalMicroseconds;
 }

@@ -13,9 +13,6 @@ internal sealed partial class VirtualMachine
     /// <summary>Wired interrupts of virtio-mmio windows: all that nobody else has.</summary>
     private static readonly int[] s_windowGsis = [5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
 
-    /// <summary>Devices that the machine has, in the order of their coming.</summary>
-    public IReadOnlyList<MachineDevice> Devices => _devices;
-
     /// <summary>Adds a device to the running machine and tells the guest.</summary>
     /// <returns>Its name.</returns>
     /// <exception cref="IOException">It cannot be had; nothing changed.</exception>

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Numerics;
 using Paravane.Hypervisor.Acpi;
 using Paravane.Hypervisor.Boot;
 using Paravane.Hypervisor.Kvm;
@@ -77,6 +78,7 @@ internal sealed partial class VirtualMachine : IDisposable
             AddPlatform();
             if (options.Transport == Transport.Pci)
             {
+                RequireAddresses(GuestCpuid.PhysicalAddressBits(kvm.SupportedCpuid()));
                 _pci = new PciBus(_windows, _vm.Interrupts);
                 _pci.Removed += (slot, _) => Post(() => Forget(slot));
                 _ports.Add(PciConfigPorts.FirstPort, PciConfigPorts.PortCount, _pci.Ports, "pci");
@@ -195,6 +197,18 @@ internal sealed partial class VirtualMachine : IDisposable
         }
     }
 
+    /// <summary>BARs lie high: a guest whose processor cannot name their addresses would find devices that never answer.</summary>
+    /// <param name="bits">Width of guest physical addresses.</param>
+    /// <exception cref="MachineException">They are too narrow.</exception>
+    internal static void RequireAddresses(int bits)
+    {
+        int needed = 64 - BitOperations.LeadingZeroCount(AddressMap.Pci64End - 1);
+        if (bits < needed)
+        {
+            throw new MachineException($"this host's processor has addresses of {bits} bits, and PCI devices need {needed}: start the machine with --transport=mmio");
+        }
+    }
+
     private void GiveMemory()
     {
         foreach (MemoryBank bank in _memory.Banks)
@@ -254,16 +268,16 @@ internal sealed partial class VirtualMachine : IDisposable
         }
 
         _vcpus.Pause();
-        ResetDevices();
-        foreach (MachineDevice device in _devices.FindAll(device => device.IsLeaving))
-        {
-            _pci!.Remove(device.Place); // the guest was asked to let it go, and has
-        }
-
-        _serial.Reset();
-        _events.Reset();
         try
         {
+            ResetDevices();
+            foreach (MachineDevice device in _devices.FindAll(device => device.IsLeaving))
+            {
+                _pci!.Remove(device.Place); // the guest was asked to let it go, and has
+            }
+
+            _serial.Reset();
+            _events.Reset();
             _vcpus.Reset(LoadGuest());
             _restarts++;
             if (!_isPaused)

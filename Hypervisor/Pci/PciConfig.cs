@@ -24,9 +24,6 @@ internal static class PciConfig
     /// <summary>Revision, u8.</summary>
     public const int Revision = 0x08;
 
-    /// <summary>Class code, three bytes.</summary>
-    public const int ClassCode = 0x09;
-
     /// <summary>First of six BARs, u32 each.</summary>
     public const int Bar0 = 0x10;
 

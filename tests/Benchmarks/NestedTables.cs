@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Paravane.Hypervisor.Boot;
 using Paravane.Peers;
 
 namespace Paravane.Benchmarks;
@@ -8,10 +9,9 @@ namespace Paravane.Benchmarks;
 /// <remarks>One such host for all tables, booted by the first row that needs it; its virtual machine of the exits is kept too.</remarks>
 internal sealed class NestedTables(Settings settings) : IDisposable
 {
-    private const string KernelLine = "console=ttyS0 reboot=k panic=1 8250.nr_uarts=1 random.trust_cpu=on";
     private const string QemuCommon =
         "-accel kvm -cpu host -smp 1 -m 256M -nodefaults -no-user-config -display none -kernel vmlinuz -initrd initramfs "
-        + "-drive if=none,id=d,driver=null-co,size=1G -serial stdio -append '" + KernelLine + " quiet'";
+        + "-drive if=none,id=d,driver=null-co,size=1G -serial stdio -append '" + KernelCommandLine.Default + " quiet'";
 
     private readonly TemporaryDirectory _scratch = TemporaryDirectory.Create();
     private NestedHost? _host;

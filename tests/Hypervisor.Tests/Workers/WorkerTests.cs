@@ -14,6 +14,24 @@ public sealed class WorkerTests
     private const ulong Base = VirtioFeatures.Version1 | VirtioFeatures.EventIdx;
 
     [Fact]
+    public void A_setting_in_the_environment_does_not_reach_workers()
+    {
+        const string Setting = "PARAVANE_BLK_NULL"; // a second store beside the one of the arguments is an error
+        Environment.SetEnvironmentVariable(Setting, "1G");
+        try
+        {
+            using WorkerRig rig = WorkerRig.Disk("--blk-ram=16M");
+            Span<byte> capacity = stackalloc byte[sizeof(ulong)];
+            rig.Device.ReadConfig(0, capacity);
+            Assert.Equal((16UL << 20) / 512, BitConverter.ToUInt64(capacity));
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(Setting, null);
+        }
+    }
+
+    [Fact]
     public void A_ring_is_reset_and_set_up_anew_while_the_other_one_works()
     {
         using WorkerRig rig = WorkerRig.Disk("--blk-ram=16M", "--num-queues=2");
