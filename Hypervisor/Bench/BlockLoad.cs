@@ -99,6 +99,9 @@ internal sealed unsafe class BlockLoad<TRing> : IBlockLoad
     public bool IsReady => Volatile.Read(ref Unsafe.As<Phase, int>(ref _phase)) >= (int)Phase.Run;
 
     /// <inheritdoc/>
+    public string NotReady => "the disk could not be filled";
+
+    /// <inheritdoc/>
     public bool IsDone => _phase == Phase.Done;
 
     /// <inheritdoc/>

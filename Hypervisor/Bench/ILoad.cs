@@ -13,6 +13,9 @@ internal interface ILoad
     /// <summary>Preparation is over: the load runs at full speed until <see cref="BeginDrain"/>.</summary>
     bool IsReady { get; }
 
+    /// <summary>What is to be said when preparation does not end.</summary>
+    string NotReady { get; }
+
     /// <summary>Everything sent has come back, and what had to be checked afterwards is checked.</summary>
     bool IsDone { get; }
 

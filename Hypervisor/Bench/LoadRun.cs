@@ -10,7 +10,7 @@ internal sealed class LoadRun
     private static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(50);
 
     /// <summary>How long preparation may go on without a single completion.</summary>
-    private static readonly TimeSpan s_preparePatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_preparePatience = TimeSpan.FromSeconds(20);
 
     /// <summary>Longest wait for the end of a thread that drains and checks.</summary>
     private static readonly TimeSpan s_endPatience = TimeSpan.FromMinutes(5);
@@ -148,7 +148,8 @@ internal sealed class LoadRun
             }
             else if (Stopwatch.GetElapsedTime(since) > s_preparePatience)
             {
-                throw new FrontendException($"the device completes nothing for {s_preparePatience.TotalSeconds:0} s: the disk could not be filled");
+                string what = _loads.First(load => !load.IsReady).NotReady;
+                throw new FrontendException($"the device completes nothing for {s_preparePatience.TotalSeconds:0} s: {what}");
             }
         }
     }

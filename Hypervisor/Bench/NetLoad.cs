@@ -23,6 +23,9 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     /// <summary>Time without an arrival after which what is on its way counts as lost: many times what any scheduler takes.</summary>
     private static readonly long s_stallTicks = Stopwatch.Frequency;
 
+    /// <summary>Time after which the next frame is tried on a wire that nothing has come back from yet.</summary>
+    private static readonly long s_probeTicks = Stopwatch.Frequency / 50;
+
     private readonly NetLoadOptions _options;
     private readonly UsedChain[] _used;
     private readonly DriverBuffer[] _one = new DriverBuffer[1];
@@ -52,6 +55,15 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     private long _idleSince;
     private bool _draining;
     private bool _done;
+
+    /// <summary>
+    /// A frame has come back. Until then one at a time is sent: a device that has this pair's transmit queue and not yet its receive queue drops what it
+    /// is sent, as a NIC does whose link is not up.
+    /// </summary>
+    private bool _isLinkUp;
+
+    /// <summary>Frames given up on before the first came back.</summary>
+    private int _probes;
 
     /// <summary>The frame under way: chains still to come, bytes so far.</summary>
     private int _chainsLeft;
@@ -86,7 +98,10 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     public LoadCounters Counters { get; } = new();
 
     /// <inheritdoc/>
-    public bool IsReady => true;
+    public bool IsReady => _options.Mode != NetMode.Loop || Volatile.Read(ref _isLinkUp);
+
+    /// <inheritdoc/>
+    public string NotReady => $"no frame came back on pair {_options.Pair}";
 
     /// <inheritdoc/>
     public bool IsDone => _done;
@@ -187,6 +202,11 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         _returned += frames;
         if (_options.Mode == NetMode.Loop)
         {
+            if (!_isLinkUp)
+            {
+                Volatile.Write(ref _isLinkUp, true);
+            }
+
             TakeSamples();
             if (_returned > _sent)
             {
@@ -313,7 +333,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     /// <summary>Sends what the window allows, up to a burst: buffers that came back, then ones that were never used.</summary>
     private int Send()
     {
-        long room = _options.Mode == NetMode.Loop ? _window - (_sent - _returned) : _options.Burst;
+        long room = _options.Mode == NetMode.Loop ? (_isLinkUp ? _window : 1) - (_sent - _returned) : _options.Burst;
         int wanted = (int)Math.Min(room, _options.Burst);
         if (wanted <= 0)
         {
@@ -410,7 +430,9 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         long surplus = _returned - _sent;
         long late = Math.Min(surplus, Counters.Lost);
         Counters.Lost -= late;
-        if (surplus > late && !_options.Verify)
+        int probes = (int)Math.Min(surplus - late, _probes);
+        _probes -= probes;
+        if (surplus > late + probes && !_options.Verify)
         {
             Counters.AddError($"pair {_options.Pair}: more frames came back than were sent");
         }
@@ -445,6 +467,11 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
             }
 
             _done = _options.Mode == NetMode.Receive || _returned == _sent;
+            if (_done)
+            {
+                LoseAll();
+            }
+
             return count > 0;
         }
 
@@ -454,6 +481,16 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
             if (_idleSince == 0)
             {
                 _idleSince = now;
+            }
+            else if (!_isLinkUp)
+            {
+                if (now - _idleSince > s_probeTicks)
+                {
+                    _probes++;
+                    _returned = _sent;
+                    _sampleHead = _sampleTail;
+                    _idleSince = 0;
+                }
             }
             else if (now - _idleSince > s_stallTicks && (_transmit.InFlight == 0 || _sent - _returned >= _window))
             {
@@ -470,6 +507,12 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         if (_options.Mode == NetMode.Loop && _sent > _returned)
         {
             Counters.Lost += _sent - _returned;
+        }
+
+        if (!_isLinkUp)
+        {
+            Counters.Lost += _probes; // the link never came up: these are all that there was
+            _probes = 0;
         }
 
         _returned = _sent;

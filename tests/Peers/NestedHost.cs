@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 
 namespace Paravane.Peers;
 
@@ -44,6 +45,60 @@ public sealed class NestedHost : IDisposable
 
         files["inner/first.cpio"] = first;
         return new NestedHost(scratch, Image([Tool.Find("qemu-system-x86_64"), Tool.Find("ping")], files));
+    }
+
+    /// <summary>
+    /// Boots one which has test programs of this repository, at the same places below <see cref="TestRoot"/>, and the runtime that they need:
+    /// tests that need a KVM run on this one's.
+    /// </summary>
+    /// <param name="scratch">For its console.</param>
+    /// <param name="assemblies">Names of test projects.</param>
+    public static NestedHost WithTests(TemporaryDirectory scratch, params string[] assemblies)
+    {
+        var files = new Dictionary<string, string> { [$"{TestRoot}/Paravane.slnx"] = Path.Combine(Programs.RepositoryRoot, "Paravane.slnx") };
+        AddTree(files, $"{TestRoot}/bin", Path.Combine(Programs.RepositoryRoot, "bin"));
+        AddTree(files, $"{TestRoot}/artifacts/guest-kernel/boot", Path.GetDirectoryName(GuestKernel.Find().Image)!, Path.GetFileName(GuestKernel.Find().Image));
+        foreach (string assembly in assemblies)
+        {
+            string place = $"artifacts/bin/{assembly}/debug";
+            AddTree(files, $"{TestRoot}/{place}", Path.Combine(Programs.RepositoryRoot, place));
+        }
+
+        // The runtime that this program runs on: …/shared/Microsoft.NETCore.App/VERSION, and beside shared/ what finds it.
+        string runtime = RuntimeEnvironment.GetRuntimeDirectory().TrimEnd('/');
+        string root = Path.GetFullPath(Path.Combine(runtime, "../../.."));
+        foreach (string folder in (string[])[Path.GetRelativePath(root, runtime), "host"])
+        {
+            AddTree(files, $"dotnet/{folder}", Path.Combine(root, folder));
+        }
+
+        // Beside the programs that tests call, what the runtime itself is linked with.
+        return new NestedHost(scratch, Image([.. ((string[])["env", "setpriv", "taskset", "timeout", "unshare"]).Select(Tool.Find), Path.Combine(runtime, "libcoreclr.so")], files));
+    }
+
+    /// <summary>Where <see cref="WithTests"/> puts this repository.</summary>
+    public const string TestRoot = "paravane";
+
+    /// <summary>Runs the tests of a project that need a KVM.</summary>
+    /// <returns>The runner's report, and what it printed.</returns>
+    public (string Report, string Output) RunTests(string assembly, string program, int limitSeconds)
+    {
+        (int _, string output) = _machine.TryRun(
+            $"""
+            export DOTNET_ROOT=/dotnet DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
+            /{TestRoot}/artifacts/bin/{assembly}/debug/{program} --no-ansi --no-progress --filter-trait Needs=KVM \
+                --report-ctrf --report-ctrf-filename report.json --results-directory /tmp/results
+            """,
+            limitSeconds);
+        return (Run("cat /tmp/results/report.json; rm -r /tmp/results"), output);
+    }
+
+    private static void AddTree(Dictionary<string, string> files, string target, string source, string pattern = "*")
+    {
+        foreach (string file in Directory.EnumerateFiles(source, pattern, SearchOption.AllDirectories))
+        {
+            files[$"{target}/{Path.GetRelativePath(source, file)}"] = file;
+        }
     }
 
     /// <summary>Whether the emulated machine has restarted, which nobody asks of it: QEMU's SVM falls over now and then.</summary>

@@ -10,7 +10,7 @@ public sealed class NestedTests
     private const string MakeTap = "/tools/ip tuntap add dev vm0 mode tap multi_queue vnet_hdr; ip address add 10.0.0.1/24 dev vm0; ip link set vm0 up";
 
     [Fact]
-    public void A_stock_kernel_boots_works_and_restarts_while_its_workers_live_and_die() => OnHost(host =>
+    public void A_stock_kernel_boots_works_and_restarts_while_its_workers_live_and_die() => EmulatedHost.Try(host =>
     {
         host.Run($"""
             dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null
@@ -61,7 +61,7 @@ public sealed class NestedTests
     });
 
     [Fact]
-    public void Disks_nics_and_memory_come_and_disks_go_while_the_guest_runs() => OnHost(host =>
+    public void Disks_nics_and_memory_come_and_disks_go_while_the_guest_runs() => EmulatedHost.Try(host =>
     {
         host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=8 2>/dev/null; cp /tmp/image /tmp/second; {MakeTap}");
         NestedVm vm = NestedVm.Boot(host, "--memory=256M --disk=path=/tmp/image", "memhp_default_state=online_movable");
@@ -101,7 +101,7 @@ public sealed class NestedTests
     });
 
     [Fact]
-    public void The_guest_uses_as_many_queue_pairs_as_it_is_told_and_the_address_it_is_given() => OnHost(host =>
+    public void The_guest_uses_as_many_queue_pairs_as_it_is_told_and_the_address_it_is_given() => EmulatedHost.Try(host =>
     {
         host.Run($"{MakeTap}; mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=1024 count=200 2>/dev/null; busybox httpd -p 8000 -h /tmp/www");
         string sum = host.Run("sha256sum < /tmp/www/file");
@@ -133,7 +133,7 @@ public sealed class NestedTests
     });
 
     [Fact]
-    public void The_same_devices_work_through_memory_mapped_windows_and_the_kernel_starts_by_pvh() => OnHost(host =>
+    public void The_same_devices_work_through_memory_mapped_windows_and_the_kernel_starts_by_pvh() => EmulatedHost.Try(host =>
     {
         host.Run($"dd if=/dev/urandom of=/tmp/image bs=1024k count=8 2>/dev/null; {MakeTap}");
         NestedVm vm = NestedVm.Boot(host, "--memory=256M --transport=mmio --pvh --disk=path=/tmp/image --net=tap:vm0");
@@ -146,31 +146,6 @@ public sealed class NestedTests
         AssertSameDisk(host, vm);
         vm.PowerOff();
     });
-
-    /// <summary>Runs a test on a host. An emulated host that fell over by itself proves nothing about its guests: the test has one more.</summary>
-    private static void OnHost(Action<NestedHost> body)
-    {
-        const int Hosts = 2;
-        for (int attempt = 1; ; attempt++)
-        {
-            using var scratch = TemporaryDirectory.Create();
-            NestedHost? host = null;
-            try
-            {
-                host = new NestedHost(scratch);
-                body(host);
-                return;
-            }
-            catch (PeerException) when (attempt < Hosts && (host is null || host.HasRestarted))
-            {
-                TestContext.Current.SendDiagnosticMessage(host is null ? "the emulated host did not boot" : "the emulated host restarted by itself");
-            }
-            finally
-            {
-                host?.Dispose();
-            }
-        }
-    }
 
     private static void AssertSameDisk(NestedHost host, NestedVm vm, string disk = "vda") =>
         Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run($"echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/{disk}"));

@@ -5,6 +5,7 @@ using System.Text.Json;
 namespace Paravane.EndToEnd.Run;
 
 /// <summary>The control socket itself: lines of JSON, and clients that do not keep to it.</summary>
+[Trait("Needs", "KVM")]
 public sealed class ControlProtocolTests : IDisposable
 {
     private readonly MachineProcess _machine = MachineProcess.Start(BareKernel.Obedient());

@@ -5,6 +5,7 @@ using Paravane.Peers;
 namespace Paravane.EndToEnd.Run;
 
 /// <summary><c>paravane ctl</c> and a machine on the host's KVM.</summary>
+[Trait("Needs", "KVM")]
 public sealed class ControlTests
 {
     [Fact]

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 namespace Paravane.EndToEnd.Run;
 
 /// <summary>How a machine of <c>paravane run</c> ends, and what is left of it: nothing.</summary>
+[Trait("Needs", "KVM")]
 public sealed class RunLifeTests
 {
     [Theory, InlineData(), InlineData("--disk=ram=16M", "--net=loop"), InlineData("--transport=mmio", "--disk=ram=16M", "--net=loop"), InlineData("--no-reboot")]

@@ -8,6 +8,7 @@ namespace Paravane.EndToEnd.Run;
 
 /// <summary>What <c>paravane run</c> cannot do is one line that names it, an exit code, and no trace.</summary>
 [SupportedOSPlatform("linux")]
+[Trait("Needs", "KVM")]
 public sealed class RunRefusalTests : IDisposable
 {
     private readonly MachineProcess _machine = new();

@@ -10,6 +10,7 @@ using Paravane.VirtioQueues.Memory;
 namespace Paravane.Hypervisor.Tests.Bare;
 
 /// <summary>A guest that is nothing but a virtio driver, on the host's KVM, with the real back-ends behind each transport.</summary>
+[Trait("Needs", "KVM")]
 public sealed class DriverGuestTests(ITestOutputHelper output)
 {
     private const int Enough = 200;

@@ -4,6 +4,7 @@ using Paravane.Hypervisor.Tests.Kvm;
 
 namespace Paravane.Hypervisor.Tests.Bare;
 
+[Trait("Needs", "KVM")]
 public sealed class RingZeroProbeTests
 {
     [Fact]

@@ -10,4 +10,6 @@ public enum LoopFault
     Swaps,
     Cuts,
     SetsAFlag,
+    PlugsInLate,
+    IsNotPluggedIn,
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Paravane.Hypervisor.Bench;
 using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Memory;
@@ -69,6 +70,29 @@ public sealed class NetLoadTests
         Assert.Equal(counters.Sent, counters.Done + counters.Lost);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_is_sent_before_the_link_is_up_is_not_lost(bool verify)
+    {
+        using var rig = new Rig(RingFormat.Packed, LoopFault.PlugsInLate, 64, mergeable: true, verify);
+        Assert.True(IsReadyWithin(rig, TimeSpan.FromSeconds(10)));
+        Assert.Equal(4, rig.Load.Counters.Sent); // one at a time: three vanished, the fourth came back
+        LoadRig.Run(rig.Load, rig.Serve);
+        Assert.Equal((0L, 0L), (rig.Load.Counters.Errors, rig.Load.Counters.Lost));
+        Assert.Equal(rig.Load.Counters.Sent, rig.Load.Counters.Done + 3);
+    }
+
+    [Fact]
+    public void A_link_that_never_comes_up_loses_everything()
+    {
+        using var rig = new Rig(RingFormat.Split, LoopFault.IsNotPluggedIn, 64, mergeable: true, verify: true);
+        Assert.False(IsReadyWithin(rig, TimeSpan.FromMilliseconds(200)));
+        LoadRig.Run(rig.Load, rig.Serve);
+        Assert.InRange(rig.Load.Counters.Sent, 2, 100);
+        Assert.Equal(rig.Load.Counters.Sent, rig.Load.Counters.Lost);
+    }
+
     [Fact]
     public void More_frames_than_were_sent_are_an_error_also_without_verification()
     {
@@ -100,6 +124,18 @@ public sealed class NetLoadTests
 
         Assert.Equal(0, allocated);
         rig.Load.Abandon();
+    }
+
+    private static bool IsReadyWithin(Rig rig, TimeSpan time)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (!rig.Load.IsReady && Stopwatch.GetElapsedTime(start) < time)
+        {
+            _ = rig.Serve();
+            _ = rig.Load.RunTurn();
+        }
+
+        return rig.Load.IsReady;
     }
 
     private static LoadCounters Run(RingFormat format, LoopFault fault, int frameBytes, bool mergeable, bool verify)

@@ -9,6 +9,7 @@ internal sealed class TinyLoop<TRing> : IDisposable
     where TRing : struct, IRing<TRing>
 {
     private const int FaultEvery = 100;
+    private const int FramesBeforeLink = 3;
     private const int HeaderBytes = 12;
 
     private readonly Virtqueue<TRing> _receive;
@@ -50,6 +51,12 @@ internal sealed class TinyLoop<TRing> : IDisposable
 
     private void Take(byte[] frame)
     {
+        if (_fault == LoopFault.IsNotPluggedIn || (_fault == LoopFault.PlugsInLate && _count < FramesBeforeLink))
+        {
+            _count++;
+            return;
+        }
+
         LoopFault fault = ++_count % FaultEvery == 0 ? _fault : LoopFault.None;
         switch (fault)
         {

@@ -8,6 +8,7 @@ using Paravane.VirtioQueues.Linux;
 namespace Paravane.Hypervisor.Tests.Kvm;
 
 /// <summary>Ports, memory that is no RAM, and doorbells, as a guest uses them.</summary>
+[Trait("Needs", "KVM")]
 public sealed class GuestAccessTests
 {
     private const byte Port = 0xE0;

@@ -6,6 +6,7 @@ using Paravane.VirtioQueues.Linux;
 namespace Paravane.Hypervisor.Tests.Kvm;
 
 /// <summary>Interrupts that reach a handler in a guest.</summary>
+[Trait("Needs", "KVM")]
 public sealed class GuestInterruptTests
 {
     private const byte Port = 0xE0;

@@ -4,6 +4,7 @@ using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Tests.Kvm;
 
+[Trait("Needs", "KVM")]
 public sealed class KvmSystemTests
 {
     [Fact]

@@ -6,6 +6,7 @@ using Paravane.Hypervisor.Kvm.Abi;
 namespace Paravane.Hypervisor.Tests.Kvm;
 
 /// <summary>The life of vCPUs: start, pause, resume, reset, and each way to end.</summary>
+[Trait("Needs", "KVM")]
 public sealed class VcpuGroupTests
 {
     private const byte Port = 0xE0;

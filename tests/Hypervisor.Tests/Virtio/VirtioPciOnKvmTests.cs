@@ -11,6 +11,7 @@ using Paravane.VirtioQueues.Spec;
 namespace Paravane.Hypervisor.Tests.Virtio;
 
 /// <summary>virtio-pci on the host's KVM: kicks and calls of a guest, while the test does the rest of a driver's work.</summary>
+[Trait("Needs", "KVM")]
 public sealed class VirtioPciOnKvmTests
 {
     private const ulong Bar = AddressMap.Pci32 + 0x10_0000;

@@ -1,0 +1,28 @@
+using System.Text.Json;
+using Paravane.Peers;
+
+namespace Paravane.EndToEnd.Nested;
+
+/// <summary>
+/// The tests that need a KVM (<c>Needs=KVM</c>), on the KVM of an emulated host: bare guests, and <c>paravane run</c> as a process. They also run on this
+/// machine's own KVM where it has one, which is another implementation (a processor's nested paging there, often software paging here).
+/// </summary>
+public sealed class KvmTests(ITestOutputHelper output)
+{
+    [Theory]
+    [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 52)]
+    [InlineData("EndToEnd", "Paravane.EndToEnd", 65)]
+    public void What_needs_a_KVM_passes_on_an_emulated_hosts(string project, string program, int atLeast) => EmulatedHost.Try(
+        scratch => NestedHost.WithTests(scratch, "Hypervisor.Tests", "EndToEnd"),
+        host =>
+        {
+            (string report, string transcript) = host.RunTests(project, program, limitSeconds: 420);
+            using JsonDocument document = JsonDocument.Parse(report);
+            JsonElement summary = document.RootElement.GetProperty("results").GetProperty("summary");
+            int passed = summary.GetProperty("passed").GetInt32();
+            output.WriteLine($"{passed} tests of {project} passed on the emulated host's KVM");
+            Assert.True(summary.GetProperty("failed").GetInt32() == 0, transcript);
+            Assert.True(summary.GetProperty("skipped").GetInt32() == 0, transcript);
+            Assert.True(passed >= atLeast, $"{passed} tests\n{transcript}");
+        });
+}
