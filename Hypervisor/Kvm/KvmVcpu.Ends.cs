@@ -11,6 +11,9 @@ internal sealed unsafe partial class KvmVcpu
 {
     private const int MaxInstructionBytes = 15;
 
+    /// <summary>RIP after a reset. On AMD, where the processor leaves the state of a shut-down guest undefined, kvm_amd resets the vCPU before it tells of the shutdown.</summary>
+    private const ulong ResetVector = 0xFFF0;
+
     private void HandleEnd(KvmExitReason reason)
     {
         switch (reason)
@@ -68,7 +71,12 @@ internal sealed unsafe partial class KvmVcpu
     {
         var text = new StringBuilder($"vcpu{Id}: {what}");
         KvmRegs registers;
-        if (KvmNative.Ioctl(_file.Number, KvmIoctl.GetRegs, (nuint)(&registers)) == 0)
+        bool isKnown = KvmNative.Ioctl(_file.Number, KvmIoctl.GetRegs, (nuint)(&registers)) == 0;
+        if (isKnown && kind == VmStopKind.TripleFault && registers.Rip == ResetVector)
+        {
+            text.Append(" (where is not known: KVM has reset the vCPU)");
+        }
+        else if (isKnown)
         {
             text.Append(CultureInfo.InvariantCulture, $", rip 0x{registers.Rip:x}");
             AppendInstruction(text, registers.Rip);

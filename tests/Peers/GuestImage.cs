@@ -13,7 +13,7 @@ public static class GuestImage
     private static readonly string[] s_modules = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev"];
     private static readonly string[] s_tools = ["mke2fs", "e2fsck", "blkdiscard", "ethtool"];
 
-    private static readonly Lazy<string> s_path = new(() => Build(s_modules, [.. s_tools.Select(Tool.Find)], []));
+    private static readonly Lazy<string> s_path = new(() => Build(s_modules, [.. s_tools.Select(Tool.Find)], [], []));
 
     /// <summary>The archive of a guest with virtio's drivers; the first to ask builds it.</summary>
     public static string Location => s_path.Value;
@@ -21,11 +21,12 @@ public static class GuestImage
     /// <summary>The archive of a guest with more in it, built where it is not there yet.</summary>
     /// <param name="modules">Modules to load at its start, besides those of <see cref="Location"/>.</param>
     /// <param name="programs">Programs for its /tools, with the libraries that they need.</param>
+    /// <param name="libraries">Libraries that programs load by themselves, at the path that they have here, with those that they need.</param>
     /// <param name="files">More files: path in the guest → file here.</param>
-    public static string With(string[] modules, string[] programs, Dictionary<string, string> files) =>
-        Build([.. s_modules, .. modules], [.. s_tools.Select(Tool.Find), .. programs], files);
+    public static string With(string[] modules, string[] programs, string[] libraries, Dictionary<string, string> files) =>
+        Build([.. s_modules, .. modules], [.. s_tools.Select(Tool.Find), .. programs], libraries, files);
 
-    private static string Build(string[] modules, string[] programs, Dictionary<string, string> files)
+    private static string Build(string[] modules, string[] programs, string[] libraries, Dictionary<string, string> files)
     {
         Dictionary<string, string> sources = new(files);   // path in the guest → file here
         List<string> order = [];
@@ -39,10 +40,13 @@ public static class GuestImage
         foreach (string program in programs)
         {
             sources[$"tools/{Path.GetFileName(program)}"] = program;
-            foreach (string library in LibrariesOf(program))
-            {
-                sources[library.TrimStart('/')] = library;
-            }
+            AddLibrariesOf(program);
+        }
+
+        foreach (string library in libraries)
+        {
+            sources[library.TrimStart('/')] = library;
+            AddLibrariesOf(library);
         }
 
         using Stream init = Assembly.GetExecutingAssembly().GetManifestResourceStream("init.sh")!;
@@ -56,9 +60,30 @@ public static class GuestImage
             string draft = $"{target}.{Environment.ProcessId}";
             Write(draft, sources, script, order);
             File.Move(draft, target, overwrite: true);
+            RemoveOld(Path.GetDirectoryName(target)!);
         }
 
         return target;
+
+        void AddLibrariesOf(string program)
+        {
+            foreach (string library in LibrariesOf(program))
+            {
+                sources[library.TrimStart('/')] = library;
+            }
+        }
+    }
+
+    /// <summary>Each build of a program that goes into an archive makes another one: those of former days are nobody's any more.</summary>
+    private static void RemoveOld(string directory)
+    {
+        foreach (FileInfo file in new DirectoryInfo(directory).EnumerateFiles())
+        {
+            if (DateTime.UtcNow - file.LastWriteTimeUtc > TimeSpan.FromDays(1))
+            {
+                file.Delete();
+            }
+        }
     }
 
     private static void Write(string path, Dictionary<string, string> sources, byte[] init, List<string> order)

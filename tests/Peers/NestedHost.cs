@@ -9,7 +9,7 @@ namespace Paravane.Peers;
 /// </remarks>
 public sealed class NestedHost : IDisposable
 {
-    private static readonly Lazy<string> s_image = new(() => Image([], []));
+    private static readonly Lazy<string> s_image = new(() => Image([], [], []));
 
     /// <summary>Firmware that QEMU looks for: of a PC and of microvm, and what hands a kernel over to them.</summary>
     private static readonly string[] s_firmware =
@@ -19,6 +19,8 @@ public sealed class NestedHost : IDisposable
     ];
 
     private readonly QemuGuest _machine;
+
+    private static string RuntimeRoot => Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../.."));
 
     /// <summary>Boots a host of two CPUs and 2 GiB.</summary>
     public NestedHost(TemporaryDirectory scratch)
@@ -44,7 +46,7 @@ public sealed class NestedHost : IDisposable
         }
 
         files["inner/first.cpio"] = first;
-        return new NestedHost(scratch, Image([Tool.Find("qemu-system-x86_64"), Tool.Find("ping")], files));
+        return new NestedHost(scratch, Image([Tool.Find("qemu-system-x86_64"), Tool.Find("ping")], [], files));
     }
 
     /// <summary>
@@ -55,9 +57,15 @@ public sealed class NestedHost : IDisposable
     /// <param name="assemblies">Names of test projects.</param>
     public static NestedHost WithTests(TemporaryDirectory scratch, params string[] assemblies)
     {
-        var files = new Dictionary<string, string> { [$"{TestRoot}/Paravane.slnx"] = Path.Combine(Programs.RepositoryRoot, "Paravane.slnx") };
+        var files = new Dictionary<string, string>
+        {
+            [$"{TestRoot}/Paravane.slnx"] = Path.Combine(Programs.RepositoryRoot, "Paravane.slnx"),
+        };
         AddTree(files, $"{TestRoot}/bin", Path.Combine(Programs.RepositoryRoot, "bin"));
-        AddTree(files, $"{TestRoot}/artifacts/guest-kernel/boot", Path.GetDirectoryName(GuestKernel.Find().Image)!, Path.GetFileName(GuestKernel.Find().Image));
+        GuestKernel kernel = GuestKernel.Find();
+        string unpacked = $"{TestRoot}/artifacts/guest-kernel", release = Path.GetFileName(kernel.Image)["vmlinuz-".Length..];
+        files[$"{unpacked}/boot/{Path.GetFileName(kernel.Image)}"] = kernel.Image;
+        AddTree(files, $"{unpacked}/lib/modules/{release}/kernel", kernel.Modules, "virtio_*.ko");
         foreach (string assembly in assemblies)
         {
             string place = $"artifacts/bin/{assembly}/debug";
@@ -66,14 +74,14 @@ public sealed class NestedHost : IDisposable
 
         // The runtime that this program runs on: …/shared/Microsoft.NETCore.App/VERSION, and beside shared/ what finds it.
         string runtime = RuntimeEnvironment.GetRuntimeDirectory().TrimEnd('/');
-        string root = Path.GetFullPath(Path.Combine(runtime, "../../.."));
-        foreach (string folder in (string[])[Path.GetRelativePath(root, runtime), "host"])
+        foreach (string folder in (string[])[runtime, Path.Combine(RuntimeRoot, "host")])
         {
-            AddTree(files, $"dotnet/{folder}", Path.Combine(root, folder));
+            AddTree(files, folder.TrimStart('/'), folder);
         }
 
-        // Beside the programs that tests call, what the runtime itself is linked with.
-        return new NestedHost(scratch, Image([.. ((string[])["env", "setpriv", "taskset", "timeout", "unshare"]).Select(Tool.Find), Path.Combine(runtime, "libcoreclr.so")], files));
+        string[] tools = ["env", "setpriv", "stdbuf", "taskset", "timeout", "unshare", "qemu-storage-daemon", "dpdk-testpmd"];
+        string[] libraries = [Path.Combine(runtime, "libcoreclr.so"), "/usr/libexec/coreutils/libstdbuf.so", "/usr/lib/x86_64-linux-gnu/libssl.so.3", .. Testpmd.Drivers];
+        return new NestedHost(scratch, Image([.. tools.Select(Tool.Find)], libraries, files));
     }
 
     /// <summary>Where <see cref="WithTests"/> puts this repository.</summary>
@@ -83,14 +91,19 @@ public sealed class NestedHost : IDisposable
     /// <returns>The runner's report, and what it printed.</returns>
     public (string Report, string Output) RunTests(string assembly, string program, int limitSeconds)
     {
+        // What an installed Debian has and an initramfs has not: accounts, and /dev/kvm as udev leaves it.
         (int _, string output) = _machine.TryRun(
             $"""
-            export DOTNET_ROOT=/dotnet DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
+            printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' > /etc/passwd
+            printf 'root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n' > /etc/group
+            chgrp 104 /dev/kvm; chmod 660 /dev/kvm
+            export DOTNET_ROOT={RuntimeRoot} DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
             /{TestRoot}/artifacts/bin/{assembly}/debug/{program} --no-ansi --no-progress --filter-trait Needs=KVM \
                 --report-ctrf --report-ctrf-filename report.json --results-directory /tmp/results
             """,
             limitSeconds);
-        return (Run("cat /tmp/results/report.json; rm -r /tmp/results"), output);
+        (int code, string report) = _machine.TryRun("cat /tmp/results/report.json; rm -r /tmp/results");
+        return code == 0 ? (report, output) : throw new PeerException($"{program} left no report:\n{output}");
     }
 
     private static void AddTree(Dictionary<string, string> files, string target, string source, string pattern = "*")
@@ -110,9 +123,10 @@ public sealed class NestedHost : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _machine.Dispose();
 
-    private static string Image(string[] programs, Dictionary<string, string> files) => GuestImage.With(
+    private static string Image(string[] programs, string[] libraries, Dictionary<string, string> files) => GuestImage.With(
         ["kvm_amd", "tun"],
         [Programs.Paravane, Programs.Block, Programs.Net, Tool.Find("ip"), .. programs],
+        libraries,
         new Dictionary<string, string>(files)
         {
             ["inner/vmlinuz"] = GuestKernel.Find().Image,

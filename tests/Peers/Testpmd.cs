@@ -13,6 +13,13 @@ public sealed class Testpmd : IDisposable
 
     private readonly ChildProcess _process;
 
+    /// <summary>The drivers, which the program loads by itself, that its vhost port needs.</summary>
+    public static IReadOnlyList<string> Drivers { get; } =
+    [
+        .. Directory.EnumerateDirectories("/usr/lib/x86_64-linux-gnu/dpdk", "pmds-*")
+            .SelectMany(directory => ((string[])["librte_net_vhost", "librte_mempool_ring"]).SelectMany(name => Directory.EnumerateFiles(directory, $"{name}.so.*.*"))),
+    ];
+
     private Testpmd(ChildProcess process) => _process = process;
 
     /// <summary>The running program.</summary>

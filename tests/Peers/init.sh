@@ -16,6 +16,9 @@ if [ "$1" != rooted ]; then
     fi
 fi
 mount -t tmpfs tmp /tmp
+# A root directory that everybody may write to is one from which DPDK loads nothing.
+chmod 755 /
+mkdir -p /var/run
 ln -sf /proc/mounts /etc/mtab
 ip link set lo up
 line=/dev/$(sed -n 's/.*commands=\([a-zA-Z0-9]*\).*/\1/p' /proc/cmdline)

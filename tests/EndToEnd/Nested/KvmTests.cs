@@ -10,8 +10,8 @@ namespace Paravane.EndToEnd.Nested;
 public sealed class KvmTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 52)]
-    [InlineData("EndToEnd", "Paravane.EndToEnd", 65)]
+    [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 61)]
+    [InlineData("EndToEnd", "Paravane.EndToEnd", 64)]
     public void What_needs_a_KVM_passes_on_an_emulated_hosts(string project, string program, int atLeast) => EmulatedHost.Try(
         scratch => NestedHost.WithTests(scratch, "Hypervisor.Tests", "EndToEnd"),
         host =>
@@ -25,4 +25,13 @@ public sealed class KvmTests(ITestOutputHelper output)
             Assert.True(summary.GetProperty("skipped").GetInt32() == 0, transcript);
             Assert.True(passed >= atLeast, $"{passed} tests\n{transcript}");
         });
+
+    [Fact]
+    public void The_demos_guest_moves_verified_data_through_both_workers_on_an_emulated_hosts_KVM() => EmulatedHost.Try(host =>
+    {
+        string summary = host.Run("paravane demo --driver=guest --seconds=3");
+        Assert.Contains("none lost, none twice, none out of order, every byte right", summary, StringComparison.Ordinal);
+        Assert.Contains("exits 0 to this process while all that flowed", summary, StringComparison.Ordinal);
+        host.Run("! pidof paravane-blk; ! pidof paravane-net");
+    });
 }

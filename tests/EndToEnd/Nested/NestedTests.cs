@@ -147,6 +147,31 @@ public sealed class NestedTests
         vm.PowerOff();
     });
 
+    [Fact]
+    public void A_stock_kernel_has_its_disk_from_qemu_storage_daemon_and_its_NIC_from_testpmd() => EmulatedHost.Try(scratch => NestedHost.WithTests(scratch, "Hypervisor.Tests", "EndToEnd"), host =>
+    {
+        host.Run("""
+            dd if=/dev/urandom of=/tmp/image bs=1024k count=16 2>/dev/null
+            qemu-storage-daemon --object iothread,id=t0 --blockdev driver=file,node-name=disk,filename=/tmp/image \
+                --export type=vhost-user-blk,id=e,node-name=disk,addr.type=unix,addr.path=/tmp/disk.sock,writable=on,num-queues=2,iothread=t0 > /tmp/daemon 2>&1 &
+            (sleep 100000 | dpdk-testpmd --no-pci --no-telemetry --no-huge --no-shconf -m 64 --lcores 0@0,1@1 --vdev net_vhost0,iface=/tmp/net.sock,queues=1 \
+                -- --nb-cores=1 --forward-mode=io --auto-start --port-topology=loop --total-num-mbufs=8192 > /tmp/testpmd 2>&1) &
+            for i in $(seq 1 200); do [ -S /tmp/disk.sock ] && [ -S /tmp/net.sock ] && exit 0; sleep 0.1; done
+            cat /tmp/daemon /tmp/testpmd; exit 1
+            """);
+        NestedVm vm = NestedVm.Boot(host, "--memory=256M --cpus=2 --vhost-user=type=blk,path=/tmp/disk.sock --vhost-user=type=net,path=/tmp/net.sock");
+        AssertSameDisk(host, vm);
+        vm.Run("dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=8 conv=notrunc,fsync 2>/dev/null; [ -d /sys/block/vda/mq/1 ]");
+        AssertSameDisk(host, vm);
+
+        // The port sends each frame back: the guest hears its own questions for an address that nobody has.
+        vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ! ping -q -c 3 -W 1 10.0.0.9; cd /sys/class/net/eth0/statistics; [ $(cat rx_packets) -ge 3 ]; [ $(cat rx_errors) = 0 ]");
+        vm.Reboot();
+        AssertSameDisk(host, vm);
+        vm.Run("ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; ! ping -q -c 3 -W 1 10.0.0.9; [ $(cat /sys/class/net/eth0/statistics/rx_packets) -ge 3 ]");
+        vm.PowerOff();
+    });
+
     private static void AssertSameDisk(NestedHost host, NestedVm vm, string disk = "vda") =>
         Assert.StartsWith(host.Run("sha256sum < /tmp/image")[..64], vm.Run($"echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/{disk}"));
 

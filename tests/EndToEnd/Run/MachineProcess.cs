@@ -67,7 +67,7 @@ internal sealed class MachineProcess : IDisposable
         }
         catch (KvmException problem)
         {
-            Assert.Skip(problem.Message);
+            Assert.Skip($"{problem.Message} (KvmTests of EndToEnd runs this on an emulated host's KVM)");
         }
     }
 

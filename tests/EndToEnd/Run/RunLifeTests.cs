@@ -49,7 +49,7 @@ public sealed class RunLifeTests
 
         using MachineProcess faulty = MachineProcess.Begin(BareKernel.Faulting(), "--no-reboot", "--disk=ram=16M");
         faulty.ExpectEnd(1);
-        Assert.StartsWith("paravane run: vcpu0: triple fault, rip 0x1000000", Assert.Single(faulty.Process.Transcript.TrimEnd('\n').Split('\n')), StringComparison.Ordinal);
+        Assert.Matches(@"^paravane run: vcpu0: triple fault(, rip 0x1000000.*| \(where is not known: KVM has reset the vCPU\))\n$", faulty.Process.Transcript);
     }
 
     [Fact]

@@ -38,6 +38,26 @@ public sealed class DriverGuestTests(ITestOutputHelper output)
         Drive(rig, rig.Machine.Net);
     }
 
+    [Theory]
+    [InlineData(DriverTransport.Pci)]
+    [InlineData(DriverTransport.Mmio)]
+    internal void A_guest_writes_reads_and_compares_a_disk_of_qemu_storage_daemon(DriverTransport transport)
+    {
+        using var rig = new DriverRig(transport, new DiskWork { Blocks = 256, Seed = 11 }, net: null, isForeign: true);
+        Drive(rig, rig.Machine.Disk);
+        Assert.Null(rig.Machine.FindMismatch(rig.Image!));
+    }
+
+    [Theory]
+    [InlineData(DriverTransport.Pci, RingFormat.Split)]
+    [InlineData(DriverTransport.Pci, RingFormat.Packed)]
+    [InlineData(DriverTransport.Mmio, RingFormat.Packed)]
+    internal void A_guest_gets_its_frames_back_from_the_vhost_port_of_testpmd(DriverTransport transport, RingFormat format)
+    {
+        using var rig = new DriverRig(transport, disk: null, new NetWork { Format = format, FrameBytes = 1514 }, isForeign: true);
+        Drive(rig, rig.Machine.Net);
+    }
+
     [Fact]
     internal void A_guest_drives_both_devices_at_once_through_many_laps_of_their_rings()
     {

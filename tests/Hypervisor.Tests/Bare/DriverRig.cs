@@ -8,18 +8,23 @@ using Paravane.Hypervisor.Tests.Virtio;
 using Paravane.Hypervisor.Tests.Workers;
 using Paravane.Hypervisor.Virtio;
 using Paravane.Hypervisor.Workers;
+using Paravane.Peers;
 
 namespace Paravane.Hypervisor.Tests.Bare;
 
-/// <summary>A guest with the bare driver, and real workers behind its devices.</summary>
+/// <summary>A guest with the bare driver, and behind its devices real workers or back-ends that nobody here wrote.</summary>
 internal sealed class DriverRig : IDisposable
 {
+    private static readonly TimeSpan s_foreignLifetime = TimeSpan.FromMinutes(3);
+
     private readonly KvmSystem _system;
     private readonly KvmVm _vm;
     private readonly string? _path;
+    private readonly IDisposable? _foreign;
+    private readonly TemporaryDirectory? _directory;
     private readonly List<VhostUserFunction> _functions = [];
 
-    public DriverRig(DriverTransport transport, DiskWork? disk, NetWork? net)
+    public DriverRig(DriverTransport transport, DiskWork? disk, NetWork? net, bool isForeign = false)
     {
         _system = BareGuest.OpenKvm();
         _vm = KvmVm.Create(_system);
@@ -29,12 +34,27 @@ internal sealed class DriverRig : IDisposable
             _path = Path.GetTempFileName();
             Image = File.OpenHandle(_path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
             RandomAccess.SetLength(Image, (long)disk.Blocks * DiskWork.BlockBytes);
-            Open(VhostUserOptions.BlockDevice, BackEndPrograms.Block, $"--blk-file={_path}");
+        }
+
+        if (isForeign)
+        {
+            _directory = TemporaryDirectory.Create();
+            string socket = _directory.File("s");
+            _foreign = disk is not null
+                ? StorageDaemon.Start(socket, StorageDaemon.FileDisk(_path!, "threads"), 1, s_foreignLifetime)
+                : NetPeer.StartVhost(socket, lifetime: s_foreignLifetime);
+            Open(disk is not null ? VhostUserOptions.BlockDevice : VhostUserOptions.NetDevice, new SocketBackEnd(socket));
+            return;
+        }
+
+        if (disk is not null)
+        {
+            Open(VhostUserOptions.BlockDevice, new WorkerProcess(BackEndPrograms.Block, [$"--blk-file={_path}"]));
         }
 
         if (net is not null)
         {
-            Open(VhostUserOptions.NetDevice, BackEndPrograms.Net, "--net=loop");
+            Open(VhostUserOptions.NetDevice, new WorkerProcess(BackEndPrograms.Net, ["--net=loop"]));
         }
     }
 
@@ -89,6 +109,8 @@ internal sealed class DriverRig : IDisposable
         Machine.Dispose();
         _vm.Dispose();
         _system.Dispose();
+        _foreign?.Dispose();
+        _directory?.Dispose();
         Image?.Dispose();
         if (_path is not null)
         {
@@ -99,8 +121,8 @@ internal sealed class DriverRig : IDisposable
     private static string Describe(LoadCounters counters) =>
         $"{counters.Sent} sent, {counters.Done} done, {counters.Verified} verified, {counters.Errors} errors: {counters.FirstError}";
 
-    private void Open(ushort type, string program, params string[] arguments) => _functions.Add(VhostUserFunction.Open(
+    private void Open(ushort type, IBackEnd backEnd) => _functions.Add(VhostUserFunction.Open(
         new VhostUserOptions { Name = $"dev{type}", DeviceId = type, QueueLimit = 1, Frontend = WorkerTuning.Frontend },
-        new WorkerProcess(program, arguments),
+        backEnd,
         Machine.Regions));
 }

@@ -58,7 +58,7 @@ internal sealed class BareGuest : IDisposable, IBusDevice
         }
         catch (KvmException problem)
         {
-            Assert.Skip(problem.Message);
+            Assert.Skip($"{problem.Message} (KvmTests of EndToEnd runs this on an emulated host's KVM)");
             throw;
         }
     }
