@@ -9,6 +9,9 @@ public sealed class BenchmarksTests
     private static readonly string[] s_tables =
         ["net-testpmd", "net-bench", "null-iops", "null-latency", "file-iops", "idle-cpu", "start", "memory", "size", "run-start", "worker-restart", "exits", "run-memory", "boot"];
 
+    /// <summary>What stands in place of the table that needs one.</summary>
+    private const string WithoutKvm = "this host has no /dev/kvm";
+
     [Fact]
     public void A_short_run_fills_every_table()
     {
@@ -21,7 +24,9 @@ public sealed class BenchmarksTests
 
         Assert.True(exitCode == 0, transcript);
         string page = File.ReadAllText(directory.File("docs/benchmarks.md"));
-        foreach (string table in s_tables)
+        bool hasKvm = File.Exists("/dev/kvm");
+        Assert.Equal(!hasKvm, page.Contains(WithoutKvm, StringComparison.Ordinal));
+        foreach (string table in s_tables.Where(table => hasKvm || table != "run-start"))
         {
             Assert.Contains($"(benchmarks/{table}.svg)", page, StringComparison.Ordinal);
             Assert.Contains("</svg>", File.ReadAllText(directory.File($"docs/benchmarks/{table}.svg")), StringComparison.Ordinal);

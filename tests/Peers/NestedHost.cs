@@ -18,7 +18,12 @@ public sealed class NestedHost : IDisposable
         "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/pvh.bin", "/usr/share/qemu/kvmvapic.bin",
     ];
 
+    private const string Mark = "PARAVANE_TESTS_EMULATED";
+
     private readonly QemuGuest _machine;
+
+    /// <summary>Whether these tests run on such a host: what they measure says nothing then.</summary>
+    public static bool IsThis => Environment.GetEnvironmentVariable(Mark) is not null;
 
     private static string RuntimeRoot => Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../.."));
 
@@ -97,7 +102,7 @@ public sealed class NestedHost : IDisposable
             printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' > /etc/passwd
             printf 'root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n' > /etc/group
             chgrp 104 /dev/kvm; chmod 660 /dev/kvm
-            export DOTNET_ROOT={RuntimeRoot} DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
+            export {Mark}=1 DOTNET_ROOT={RuntimeRoot} DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
             /{TestRoot}/artifacts/bin/{assembly}/debug/{program} --no-ansi --no-progress --filter-trait Needs=KVM \
                 --report-ctrf --report-ctrf-filename report.json --results-directory /tmp/results
             """,

@@ -10,7 +10,7 @@ namespace Paravane.EndToEnd.Nested;
 public sealed class KvmTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 61)]
+    [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 62)]
     [InlineData("EndToEnd", "Paravane.EndToEnd", 64)]
     public void What_needs_a_KVM_passes_on_an_emulated_hosts(string project, string program, int atLeast) => EmulatedHost.Try(
         scratch => NestedHost.WithTests(scratch, "Hypervisor.Tests", "EndToEnd"),
