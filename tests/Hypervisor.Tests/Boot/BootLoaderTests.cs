@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Paravane.Hypervisor.Boot;
 using Paravane.Hypervisor.Memory;
+using Paravane.Peers;
 
 namespace Paravane.Hypervisor.Tests.Boot;
 
