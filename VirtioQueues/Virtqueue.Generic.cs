@@ -133,6 +133,9 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         return new Chain(_slots + slot, new ChainToken(slot));
     }
 
+    /// <summary>All chains of the window, for a walk over them.</summary>
+    public ChainWindow Chains => new(_slots, _window + _windowStart, _windowCount);
+
     /// <summary>Takes the oldest <paramref name="count"/> chains out of the window; they are in flight until completed.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Consume(int count)
@@ -182,24 +185,29 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
         }
 
         ushort* indices = _window + _windowStart + index;
-        int free = _freeCount;
-        for (int i = 0; i < count; i++)
+        if (_isWatched)
         {
-            ChainSlot* slot = SlotOf(new ChainToken(indices[i]));
-            if (_isWatched)
+            WatchRun(indices, count);
+        }
+
+        ChainSlot* slots = _slots;
+        ushort* free = _free + _freeCount;
+        for (ushort* at = indices, end = indices + count; at < end; at++)
+        {
+            ChainSlot* slot = slots + *at;
+            if (slot->State != ChainSlot.TakenInline)
             {
-                WatchCompletion(slot);
+                FreeSlowly(*at);
             }
 
             slot->Taken = 0;
-            _walker.Free(slot);
-            _free[free++] = indices[i];
+            *free++ = *at;
         }
 
-        _freeCount = free;
+        _freeCount += count;
         fixed (uint* written = writtenBytes)
         {
-            _ring.CompleteRun(_slots, indices, written, count);
+            _ring.CompleteRun(slots, indices, written, count);
         }
 
         _inFlight -= count;
@@ -425,6 +433,19 @@ public sealed unsafe class Virtqueue<TRing> : Virtqueue
 
             _freeCount--;
             _window[_windowStart + _windowCount++] = index;
+        }
+    }
+
+    /// <summary>A chain of a run that holds an overflow chunk, or that was completed before.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeSlowly(ushort slot) => _walker.Free(SlotOf(new ChainToken(slot)));
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WatchRun(ushort* indices, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            WatchCompletion(SlotOf(new ChainToken(indices[i])));
         }
     }
 

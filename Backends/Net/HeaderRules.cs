@@ -39,15 +39,14 @@ internal readonly struct HeaderRules
     public static int HeaderBytesOf(ulong features) =>
         (features & (VirtioFeatures.Version1 | NetFeatures.MrgRxBuf)) != 0 ? NetHeader.SizeBytes : NetHeader.LegacySizeBytes;
 
-    /// <summary>What nearly every frame is: complete as it stands and of a legal length. Reads the two bytes that decide on that, and nothing else.</summary>
+    /// <summary>What nearly every frame is: one piece of memory, complete as it stands and of a legal length. Reads the two bytes that decide on that, and nothing else.</summary>
     /// <returns>False for all others, which <see cref="Read"/> looks at anew; nothing of this look counts then.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool IsPlain(BufferList chain, uint maxFrameBytes)
+    public bool IsPlain(GuestSlice chain, uint maxFrameBytes)
     {
         uint frameBytes = chain.LengthBytes - (uint)HeaderBytes; // wraps to a huge length when shorter
         return frameBytes - FrameLimits.EthernetHeaderBytes <= maxFrameBytes - FrameLimits.EthernetHeaderBytes
-            && chain.TryRead(0, out ushort flagsAndType)
-            && (flagsAndType & (((uint)AskingFlags) | 0xff00)) == 0;
+            && (chain.Read<ushort>() & (((uint)AskingFlags) | 0xff00)) == 0;
     }
 
     /// <summary>Takes a snapshot of a frame's header and checks it. What comes out holds only what was negotiated and checked.</summary>

@@ -70,11 +70,10 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
     private bool Move(LoopReceive<TRing> receiver, int frames)
     {
         ReceiveWindow<TRing> target = receiver.Window;
+        ChainWindow chains = _queue.Chains;
         for (int i = 0; i < frames; i++)
         {
-            BufferList frame = _queue.Peek(i).Readable;
-            frame.Prefetch();
-            frame.Prefetch(64);
+            chains.OnlyReadable(i).Prefetch();
         }
 
         // No prefetch of the targets: it would fetch their lines for reading, and the stores would then have to ask for them once more.
@@ -100,17 +99,19 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
     private int MovePlain(ReceiveWindow<TRing> target, int first, int end, uint maxFrameBytes)
     {
         uint headerBytes = (uint)target.HeaderBytes;
-        int room = target.Prepared, count = 0;
-        while (count < room && first + count < end)
+        ChainWindow sources = _queue.Chains, buffers = target.Queue.Chains;
+        Span<uint> lengths = _lengths;
+        int used = target.Used, room = Math.Min(target.Prepared, end - first), count = 0;
+        for (; count < room; count++)
         {
-            BufferList source = _queue.Peek(first + count).Readable, buffer = target[count];
+            GuestSlice source = sources.OnlyReadable(first + count), buffer = buffers.OnlyWritable(used + count);
             if (!_rules.IsPlain(source, maxFrameBytes) || buffer.LengthBytes < source.LengthBytes)
             {
                 break;
             }
 
-            _lengths[count++] = source.LengthBytes;
-            BufferList.Copy(source, headerBytes, buffer, headerBytes, source.LengthBytes - headerBytes);
+            lengths[count] = source.LengthBytes;
+            source.CopyTo(buffer, headerBytes);
         }
 
         if (count != 0)

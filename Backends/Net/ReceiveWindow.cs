@@ -31,6 +31,9 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     /// <summary>Length of the header before each frame.</summary>
     public int HeaderBytes { get; }
 
+    /// <summary>Chains at the head of the queue's window that are completed already.</summary>
+    public int Used => _used;
+
     /// <summary>Chains at hand.</summary>
     public int Available => _count - _used;
 
@@ -56,20 +59,23 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         }
 
         int count = Fill(wanted);
-        for (; _prepared < count; _prepared++)
+        ChainWindow chains = _queue.Chains;
+        for (int i = _prepared; i < count; i++)
         {
-            WritePlainHeader(_queue.Peek(_prepared).Writable);
+            WritePlainHeader(chains.OnlyWritable(i));
         }
+
+        _prepared = Math.Max(_prepared, count);
     }
 
-    /// <summary>The next chain, with a plain frame's header in it, when all of <paramref name="neededBytes"/> (header and frame) fit: what nearly always happens.</summary>
+    /// <summary>The next chain, with a plain frame's header in it, when all of <paramref name="neededBytes"/> (header and frame) fit into its one piece of memory: what nearly always happens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryNext(uint neededBytes, out Chain chain)
     {
         if (_used < _prepared)
         {
             chain = _queue.Peek(_used);
-            return chain.WritableBytes >= neededBytes;
+            return _queue.Chains.OnlyWritable(_used).LengthBytes >= neededBytes;
         }
 
         chain = default;
@@ -206,12 +212,12 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _queue.Dispose();
 
-    /// <summary><see cref="NetHeader.Plain"/> in one store, which reaches into the frame that is to follow. A chain too short for both stays as it is.</summary>
+    /// <summary><see cref="NetHeader.Plain"/> in one store, which reaches into the frame that is to follow. A chain too short for both, or in pieces, stays as it is.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void WritePlainHeader(BufferList target)
+    private static void WritePlainHeader(GuestSlice target)
     {
         const uint OneBuffer = 1 << 16; // the upper half of the header's last word; the legacy header ends before it
-        target.TryWrite(0, Vector128.Create(0u, 0u, OneBuffer, 0u));
+        target.TryWrite(Vector128.Create(0u, 0u, OneBuffer, 0u));
     }
 
     private void Consume()

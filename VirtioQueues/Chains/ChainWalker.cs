@@ -77,7 +77,7 @@ internal unsafe struct ChainWalker : IDisposable
     /// <summary>Makes a whole chain of one buffer, where that lies in the region of the last one: what nearly every chain of a network queue is.</summary>
     /// <returns>False when it does not; the slot was not touched then.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly bool TrySetOnly(ChainSlot* slot, ulong address, uint lengthBytes, VirtqDescFlags flags, ushort head)
+    public readonly bool TrySetOnly(ChainSlot* slot, ulong address, uint lengthBytes, VirtqDescFlags flags, uint head)
     {
         ulong offset = address - _hintBase; // below the region wraps to a huge value and fails the next test
         if (offset >= _hintSize || lengthBytes > _hintSize - offset || lengthBytes == 0)

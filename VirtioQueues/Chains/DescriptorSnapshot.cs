@@ -26,6 +26,9 @@ internal readonly unsafe struct DescriptorSnapshot
     /// <summary>Flags of a split descriptor.</summary>
     public VirtqDescFlags SplitFlags => (VirtqDescFlags)(ushort)(_high >> 32);
 
+    /// <summary>A split descriptor that is not the whole chain: it goes on elsewhere.</summary>
+    public bool IsSplitList => ((uint)(_high >> 32) & (uint)(VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0;
+
     /// <summary>Next index of a split descriptor.</summary>
     public ushort SplitNext => (ushort)(_high >> 48);
 

@@ -14,7 +14,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
     /// <summary>Completions held back at most. When more come in one turn, all but the first are stored, which shows the driver nothing yet.</summary>
     private const int MaxPending = 64;
 
-    private const ushort UsedMarks = (ushort)(VirtqDescFlags.Avail | VirtqDescFlags.Used);
+    private const VirtqDescFlags Marks = VirtqDescFlags.Avail | VirtqDescFlags.Used;
 
     private PackedDesc* _desc;
     private uint* _driverEvent;
@@ -161,7 +161,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
             return false;
         }
 
-        _inFlight.Add(id);
+        _ = _inFlight.TryAdd(id);
         _descriptorsInFlight += descriptors;
         slot->Head = id;
         slot->RingDescriptors = (ushort)descriptors;
@@ -173,33 +173,38 @@ public unsafe struct PackedRing : IRing<PackedRing>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     int IRing<PackedRing>.TakeRun(ref ChainWalker walker, ChainSlot* slots, ushort* free, ushort* window, int count)
     {
-        PackedDesc* desc = _desc;
-        int position = _availPosition, size = _size, taken = 0;
-        bool wrap = _availWrap;
-        count = Math.Min(count, size - _descriptorsInFlight);
-        for (; taken < count; taken++)
+        const uint Shape = (uint)(Marks | VirtqDescFlags.Next | VirtqDescFlags.Indirect);
+        PackedDesc* desc = _desc + _availPosition, last = _desc + _size;
+        ushort* to = window, end = window + Math.Min(count, _size - _descriptorsInFlight);
+        uint wanted = (uint)(_availWrap ? VirtqDescFlags.Avail : VirtqDescFlags.Used);
+        InFlightMap inFlight = _inFlight;
+        while (to < end)
         {
-            // One untorn snapshot, flags first where it takes two loads: a descriptor is complete once its flags say so.
-            DescriptorSnapshot word = DescriptorSnapshot.Load(desc + position);
-            VirtqDescFlags flags = word.PackedFlags;
-            ushort id = word.PackedId, index = *(free - taken);
-            if (!IsAvailable(flags, wrap) || (flags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0 || _inFlight.Contains(id)
-                || !walker.TrySetOnly(slots + index, word.Addr, word.Len, flags, id))
+            // One untorn snapshot, flags first where it takes two loads: a descriptor is complete once its flags say so. Available and no list, in one test.
+            DescriptorSnapshot word = DescriptorSnapshot.Load(desc);
+            uint flags = (uint)word.PackedFlags, id = word.PackedId;
+            if ((flags & Shape) != wanted || !inFlight.TryAdd(id))
             {
                 break;
             }
 
-            _inFlight.Add(id);
-            window[taken] = index;
-            if (++position == size)
+            if (!walker.TrySetOnly(slots + *free, word.Addr, word.Len, (VirtqDescFlags)flags, id))
             {
-                position = 0;
-                wrap = !wrap;
+                inFlight.Remove(id);
+                break;
+            }
+
+            *to++ = *free--;
+            if (++desc == last)
+            {
+                desc = _desc;
+                wanted ^= (uint)Marks;
             }
         }
 
-        _availPosition = (ushort)position;
-        _availWrap = wrap;
+        int taken = (int)(to - window);
+        _availPosition = (ushort)(desc - _desc);
+        _availWrap = wanted == (uint)VirtqDescFlags.Avail;
         _descriptorsInFlight += taken;
         return taken;
     }
@@ -227,7 +232,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
     private void CompleteOne(ChainSlot* slot, uint writtenBytes)
     {
         // Length, id and flags are the upper eight bytes of a descriptor: one aligned store publishes an element whole.
-        ulong flags = (_usedWrap ? (ulong)UsedMarks : 0) | (writtenBytes != 0 ? (ulong)VirtqDescFlags.Write : 0);
+        ulong flags = (_usedWrap ? (ulong)Marks : 0) | (writtenBytes != 0 ? (ulong)VirtqDescFlags.Write : 0);
         ulong element = writtenBytes | ((ulong)slot->Head << 32) | (flags << 48);
         if (_batchInOrder && _pending != 0)
         {
@@ -264,36 +269,41 @@ public unsafe struct PackedRing : IRing<PackedRing>
             return;
         }
 
-        ushort position = _usedPosition;
-        int size = _size, pending = _pending, inFlight = _descriptorsInFlight, before = inFlight;
-        ulong marks = _usedWrap ? (ulong)UsedMarks << 48 : 0;
-        ref ulong elements = ref MemoryMarshal.GetArrayDataReference(_pendingElements);
-        ref ushort positions = ref MemoryMarshal.GetArrayDataReference(_pendingPositions);
-        for (int i = 0; i < count; i++)
+        InFlightMap inFlight = _inFlight;
+        uint position = _usedPosition, size = (uint)_size, freed = 0;
+        ulong marks = _usedWrap ? (ulong)Marks << 48 : 0;
+        ref ulong element = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_pendingElements), _pending);
+        ref ushort at = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_pendingPositions), _pending);
+        for (ushort* end = indices + count; indices < end; indices++)
         {
-            ChainSlot* slot = slots + indices[i];
-            uint written = writtenBytes == null ? 0 : writtenBytes[i];
-            int descriptors = slot->RingDescriptors;
-            Unsafe.Add(ref elements, pending) = written | ((ulong)slot->Head << 32) | marks | (written != 0 ? (ulong)VirtqDescFlags.Write << 48 : 0);
-            Unsafe.Add(ref positions, pending) = position;
-            pending++;
-            inFlight -= descriptors;
-            _inFlight.Remove(slot->Head);
-            int next = position + descriptors;
-            if (next >= size)
+            ChainSlot* slot = slots + *indices;
+            uint head = slot->Head, descriptors = slot->RingDescriptors;
+            ulong value = marks | ((ulong)head << 32);
+            if (writtenBytes != null)
             {
-                next -= size;
-                _usedWrap = !_usedWrap;
-                marks ^= (ulong)UsedMarks << 48;
+                uint written = *writtenBytes++;
+                value |= written | (written != 0 ? (ulong)VirtqDescFlags.Write << 48 : 0);
             }
 
-            position = (ushort)next;
+            element = value;
+            element = ref Unsafe.Add(ref element, 1);
+            at = (ushort)position;
+            at = ref Unsafe.Add(ref at, 1);
+            freed += descriptors;
+            inFlight.Remove(head);
+            position += descriptors;
+            if (position >= size)
+            {
+                position -= size;
+                marks ^= (ulong)Marks << 48;
+            }
         }
 
-        _usedPosition = position;
-        _pending = pending;
-        _pendingSlots += (ushort)(before - inFlight);
-        _descriptorsInFlight = inFlight;
+        _usedPosition = (ushort)position;
+        _usedWrap = marks != 0;
+        _pending += count;
+        _pendingSlots += (ushort)freed;
+        _descriptorsInFlight -= (int)freed;
     }
 
     /// <inheritdoc/>
@@ -382,7 +392,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsAvailable(VirtqDescFlags flags, bool wrap) =>
-        (flags & (VirtqDescFlags.Avail | VirtqDescFlags.Used)) == (wrap ? VirtqDescFlags.Avail : VirtqDescFlags.Used);
+        (flags & Marks) == (wrap ? VirtqDescFlags.Avail : VirtqDescFlags.Used);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly VirtqDescFlags FlagsOf(ushort position) => (VirtqDescFlags)Volatile.Read(ref ((ushort*)(_desc + position))[7]);

@@ -178,31 +178,30 @@ public unsafe struct SplitRing : IRing<SplitRing>
     int IRing<SplitRing>.TakeRun(ref ChainWalker walker, ChainSlot* slots, ushort* free, ushort* window, int count)
     {
         VirtqDesc* desc = _desc;
-        ushort* entries = _avail + 2;
+        ushort* entries = _avail + 2, to = window, end = window + Math.Min(count, (int)(_size - _descriptorsInFlight));
         uint mask = _mask, next = _lastAvail;
-        count = Math.Min(count, (int)(_size - _descriptorsInFlight));
-        int taken = 0;
-        for (; taken < count; taken++)
+        InFlightMap inFlight = _inFlight;
+        while (to < end)
         {
-            ushort head = Volatile.Read(ref entries[(next + (uint)taken) & mask]);
-            if (head > mask || _inFlight.Contains(head))
+            uint head = Volatile.Read(ref entries[next & mask]);
+            if (head > mask || !inFlight.TryAdd(head))
             {
                 break;
             }
 
             DescriptorSnapshot word = DescriptorSnapshot.Load(desc + head);
-            ushort index = *(free - taken);
-            if ((word.SplitFlags & (VirtqDescFlags.Next | VirtqDescFlags.Indirect)) != 0
-                || !walker.TrySetOnly(slots + index, word.Addr, word.Len, word.SplitFlags, head))
+            if (word.IsSplitList || !walker.TrySetOnly(slots + *free, word.Addr, word.Len, word.SplitFlags, head))
             {
+                inFlight.Remove(head);
                 break;
             }
 
-            _inFlight.Add(head);
-            window[taken] = index;
+            *to++ = *free--;
+            next++;
         }
 
-        _lastAvail = unchecked((ushort)(next + (uint)taken));
+        int taken = (int)(to - window);
+        _lastAvail = unchecked((ushort)next);
         _descriptorsInFlight += (ushort)taken;
         return taken;
     }
@@ -240,21 +239,33 @@ public unsafe struct SplitRing : IRing<SplitRing>
     /// <inheritdoc/>
     void IRing<SplitRing>.CompleteRun(ChainSlot* slots, ushort* indices, uint* writtenBytes, int count)
     {
-        VirtqUsedElem* used = _used;
-        uint mask = _mask;
-        ushort next = _usedNext, published = _usedPublished, descriptors = _descriptorsInFlight;
-        bool batch = _batchInOrder;
-        for (int i = 0; i < count; i++)
+        ulong* used = (ulong*)_used;
+        InFlightMap inFlight = _inFlight;
+        uint mask = _mask, next = _usedNext, step = 1, descriptors = 0;
+        if (_batchInOrder)
         {
-            ChainSlot* slot = slots + indices[i];
-            used[(batch ? published : next) & mask] = new VirtqUsedElem(slot->Head, writtenBytes == null ? 0 : writtenBytes[i]);
-            next++;
-            descriptors -= slot->RingDescriptors;
-            _inFlight.Remove(slot->Head);
+            (next, step) = (_usedPublished, 0); // the last one's element stays, in the first one's place
         }
 
-        _usedNext = next;
-        _descriptorsInFlight = descriptors;
+        for (ushort* end = indices + count; indices < end; indices++)
+        {
+            // An element is id and length, 32 bits each: one store.
+            ChainSlot* slot = slots + *indices;
+            uint head = slot->Head;
+            ulong element = head;
+            if (writtenBytes != null)
+            {
+                element |= (ulong)*writtenBytes++ << 32;
+            }
+
+            used[next & mask] = element;
+            next += step;
+            descriptors += slot->RingDescriptors;
+            inFlight.Remove(head);
+        }
+
+        _usedNext += (ushort)count;
+        _descriptorsInFlight -= (ushort)descriptors;
     }
 
     /// <inheritdoc/>
@@ -342,7 +353,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
             return false;
         }
 
-        _inFlight.Add(head);
+        _ = _inFlight.TryAdd(head);
         _descriptorsInFlight += (ushort)descriptors;
         slot->Head = head;
         slot->RingDescriptors = (ushort)descriptors;
