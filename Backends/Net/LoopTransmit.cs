@@ -16,7 +16,7 @@ internal sealed class LoopTransmit<TRing> : IQueueLoop
     where TRing : struct, IRing<TRing>
 {
     /// <summary>Frames of one turn: enough misses to overlap, and the chains of both sides with their buffers still fit the first cache.</summary>
-    private const int Burst = 32;
+    private const int Burst = 64;
 
     private readonly Virtqueue<TRing> _queue;
     private readonly QueuePair _pair;

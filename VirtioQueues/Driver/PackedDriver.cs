@@ -126,18 +126,50 @@ public unsafe struct PackedDriver : IDriverRing<PackedDriver>
     /// <inheritdoc/>
     public void Repost(ReadOnlySpan<UsedChain> chains)
     {
+        PackedDesc* desc = _desc;
+        uint position = _availPosition, size = (uint)_size;
+        ulong marks = (ulong)(_availWrap ? VirtqDescFlags.Avail : VirtqDescFlags.Used) << 48;
+        int pending = _pendingSlots;
         for (int i = 0; i < chains.Length; i++)
         {
             UsedChain used = chains[i];
             DriverChain* chain = _chains + used.Id;
-            if (used.Id >= _size || chain->State != DriverChain.Held || chain->Descriptors != 1)
+            if (used.Id >= size || chain->State != DriverChain.Held || chain->Descriptors != 1)
             {
                 DriverChain.ThrowNotHeld(used);
             }
 
+            // Length, id and flags are the upper eight bytes of a descriptor: one aligned store, and the last of the batch for its first descriptor.
             chain->State = DriverChain.Offered;
-            Store(used.Id, _addresses[used.Id], chain->Len, chain->NextOrFlags);
+            ulong upper = chain->Len | ((ulong)used.Id << 32) | ((ulong)chain->NextOrFlags << 48) | marks;
+            var slot = (ulong*)(desc + position);
+            slot[0] = _addresses[used.Id];
+            if (pending++ == 0)
+            {
+                _firstPosition = (ushort)position;
+                _firstUpper = upper;
+            }
+            else
+            {
+                slot[1] = upper;
+            }
+
+            if (++position == size)
+            {
+                position = 0;
+                marks ^= (ulong)Marks << 48;
+            }
+
+            if (_inOrder)
+            {
+                _order.Push(used.Id);
+            }
         }
+
+        _availPosition = (ushort)position;
+        _availWrap = marks == (ulong)VirtqDescFlags.Avail << 48;
+        _pendingSlots = pending;
+        InFlight += chains.Length;
     }
 
     /// <inheritdoc/>
@@ -366,43 +398,81 @@ public unsafe struct PackedDriver : IDriverRing<PackedDriver>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int Collect(Span<UsedChain> used)
+    private int Collect(Span<UsedChain> used) => Fault != DriverFault.None ? 0 : _inOrder ? CollectInOrder(used) : CollectEach(used);
+
+    private int CollectEach(Span<UsedChain> used)
     {
+        const ulong MarksOfUpper = (ulong)Marks << 48, WriteOfUpper = (ulong)VirtqDescFlags.Write << 48;
+        PackedDesc* desc = _desc;
+        DriverChain* chains = _chains;
+        uint position = _usedPosition, size = (uint)_size;
+        ulong wanted = _usedWrap ? MarksOfUpper : 0;
+        DriverFault fault = DriverFault.None;
         int count = 0;
-        while (count < used.Length && Fault == DriverFault.None)
+        for (; count < used.Length; count++)
         {
-            if (_batchLeft == 0 || !_inOrder)
+            // Acquire by the one load that brings flags, id and length: data is read after it, checks and uses go to the copy.
+            ulong upper = Volatile.Read(ref ((ulong*)(desc + position))[1]);
+            if ((upper & MarksOfUpper) != wanted)
             {
-                // Acquire by the one load that brings flags, id and length: data is read after it, checks and uses go to the copy.
+                break;
+            }
+
+            var id = (ushort)(upper >> 32);
+            uint written = (upper & WriteOfUpper) != 0 ? (uint)upper : 0;
+            DriverChain* chain = chains + id;
+            if (id >= size || chain->State != DriverChain.Offered || !chain->Accepts(ref written))
+            {
+                fault = FaultOf(id);
+                break;
+            }
+
+            chain->State = DriverChain.Held;
+            used[count] = new UsedChain(chain->Cookie, id, written);
+            position += chain->Descriptors;
+            if (position >= size)
+            {
+                position -= size;
+                wanted ^= MarksOfUpper;
+            }
+        }
+
+        _usedPosition = (ushort)position;
+        _usedWrap = wanted != 0;
+        InFlight -= count;
+        return fault == DriverFault.None ? count : Break(fault, count);
+    }
+
+    /// <summary>One element may stand for all chains up to its own (virtio 1.2 §2.8.8). Those before the last are taken as filled completely.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int CollectInOrder(Span<UsedChain> used)
+    {
+        for (int i = 0; i < used.Length; i++)
+        {
+            if (_batchLeft == 0)
+            {
+                // Acquire, as above.
                 ulong upper = Volatile.Read(ref UpperHalf(_usedPosition));
                 if (!IsUsed(upper, _usedWrap))
                 {
-                    break;
+                    return i;
                 }
 
                 var id = (ushort)(upper >> 32);
                 uint written = ((VirtqDescFlags)(upper >> 48) & VirtqDescFlags.Write) != 0 ? (uint)upper : 0;
-                DriverChain* chain = _chains + id;
-                if (id >= _size || chain->State != DriverChain.Offered || !chain->Accepts(ref written))
+                if (id >= _size || _chains[id].State != DriverChain.Offered || !_chains[id].Accepts(ref written))
                 {
-                    return Break(FaultOf(id), count);
-                }
-
-                if (!_inOrder)
-                {
-                    used[count++] = Take(id, written);
-                    continue;
+                    return Break(FaultOf(id), i);
                 }
 
                 StartBatch(id, written);
             }
 
-            // One element may stand for all chains up to its own (virtio 1.2 §2.8.8). Those before the last are taken as filled completely.
             ushort next = _order.Pop();
-            used[count++] = Take(next, --_batchLeft == 0 ? _batchWritten : _chains[next].WritableBytes);
+            used[i] = Take(next, --_batchLeft == 0 ? _batchWritten : _chains[next].WritableBytes);
         }
 
-        return count;
+        return used.Length;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -134,19 +134,33 @@ public unsafe struct SplitDriver : IDriverRing<SplitDriver>
     /// <inheritdoc/>
     public void Repost(ReadOnlySpan<UsedChain> chains)
     {
+        DriverChain* known = _chains;
+        ushort* entries = _avail + 2;
+        uint next = _availNext, mask = _mask;
         for (int i = 0; i < chains.Length; i++)
         {
             UsedChain used = chains[i];
-            DriverChain* chain = _chains + used.Id;
-            if (used.Id >= _size || chain->State != DriverChain.Held || chain->Descriptors != 1)
+            DriverChain* chain = known + used.Id;
+            if (used.Id > mask || chain->State != DriverChain.Held || chain->Descriptors != 1)
             {
                 DriverChain.ThrowNotHeld(used);
             }
 
-            // The descriptor is as it was: nothing of it needs to be written.
+            // The descriptor is as it was: nothing of it needs to be written. Nor does an entry that says the same already, for the device's cache.
             chain->State = DriverChain.Offered;
-            Append(used.Id);
+            ushort* entry = entries + (next++ & mask);
+            if (*entry != used.Id)
+            {
+                *entry = used.Id;
+            }
+
+            if (_inOrder)
+            {
+                _order.Push(used.Id);
+            }
         }
+
+        _availNext = (ushort)next;
     }
 
     /// <inheritdoc/>
