@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
+using System.Runtime.InteropServices;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Chains;
 using Paravane.VirtioQueues.Memory;
@@ -12,11 +12,15 @@ namespace Paravane.Backends.Net;
 internal sealed class ReceiveWindow<TRing> : IDisposable
     where TRing : struct, IRing<TRing>
 {
+    /// <summary>Bursts after which buffers whose headers all had to be written are looked at again: a look costs such a driver a transfer of the line.</summary>
+    private const int BlindBursts = 64;
+
     private readonly Virtqueue<TRing> _queue;
     private readonly bool _mergeable;
     private int _used; // chains at the head of the window that are completed and not yet consumed
     private int _count; // chains in the window
     private int _prepared; // chains at the head of the window that hold a plain frame's header already
+    private int _blindBursts; // bursts for which headers are written without a look
 
     public ReceiveWindow(QueueConfig config, GuestMemory memory)
     {
@@ -45,10 +49,11 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         return _count;
     }
 
-    /// <summary>Tops the window up and writes a plain frame's header into every chain of it.</summary>
+    /// <summary>Tops the window up and sees to it that a plain frame's header is in every chain of it.</summary>
     /// <remarks>
-    /// The driver read these lines last, on another core, and each has to be asked for. Stores that follow each other closely wait for their lines
-    /// together; between the stores of a copy they would wait one after the other. Best done well before the frames come.
+    /// The driver read these lines last, on another core, and each has to be asked for before it can be written. Stores that follow each other closely wait for
+    /// their lines together; between the stores of a copy they would wait one after the other. Best done well before the frames come. A driver that uses its
+    /// buffers again leaves the last frame's header there, which nearly always is the same: what need not be written need not be asked for.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Prepare(int wanted)
@@ -58,14 +63,33 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
             _prepared = 0; // the queue gave its window back since the last turn
         }
 
-        int count = Fill(wanted);
-        ChainWindow chains = _queue.Chains;
-        for (int i = _prepared; i < count; i++)
+        int count = Fill(wanted), fresh = count - _prepared;
+        if (fresh <= 0)
         {
-            WritePlainHeader(chains.OnlyWritable(i));
+            return;
         }
 
-        _prepared = Math.Max(_prepared, count);
+        ChainWindow chains = _queue.Chains;
+        if (_blindBursts == 0)
+        {
+            int written = 0;
+            for (int i = _prepared; i < count; i++)
+            {
+                written += CompletePlainHeader(chains.OnlyWritable(i));
+            }
+
+            _blindBursts = written * 4 > fresh ? BlindBursts : 0;
+        }
+        else
+        {
+            _blindBursts--;
+            for (int i = _prepared; i < count; i++)
+            {
+                WritePlainHeader(chains.OnlyWritable(i));
+            }
+        }
+
+        _prepared = count;
     }
 
     /// <summary>The next chain, with a plain frame's header in it, when all of <paramref name="neededBytes"/> (header and frame) fit into its one piece of memory: what nearly always happens.</summary>
@@ -212,13 +236,24 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _queue.Dispose();
 
-    /// <summary><see cref="NetHeader.Plain"/> in one store, which reaches into the frame that is to follow. A chain too short for both, or in pieces, stays as it is.</summary>
+    /// <summary>Writes <see cref="NetHeader.Plain"/> where it does not stand already. A chain that has no room for it in one piece stays as it is.</summary>
+    /// <returns>1 when something was written, else 0.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void WritePlainHeader(GuestSlice target)
+    private int CompletePlainHeader(GuestSlice target)
     {
-        const uint OneBuffer = 1 << 16; // the upper half of the header's last word; the legacy header ends before it
-        target.TryWrite(Vector128.Create(0u, 0u, OneBuffer, 0u));
+        const uint OneBuffer = 1 << 16; // the upper half of the header's last word
+        if (HeaderBytes == NetHeader.SizeBytes && target.LengthBytes >= NetHeader.SizeBytes && target.Read<HeaderWords>() is { Low: 0, High: OneBuffer })
+        {
+            return 0;
+        }
+
+        WritePlainHeader(target);
+        return 1;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void WritePlainHeader(GuestSlice target) =>
+        _ = HeaderBytes == NetHeader.SizeBytes ? target.TryWrite(NetHeader.Plain) : target.TryWrite(default(LegacyNetHeader));
 
     private void Consume()
     {
@@ -226,5 +261,13 @@ internal sealed class ReceiveWindow<TRing> : IDisposable
         _count -= _used;
         _prepared = Math.Max(0, _prepared - _used);
         _used = 0;
+    }
+
+    /// <summary>The 12 bytes of a header in two words, as they are compared.</summary>
+    [StructLayout(LayoutKind.Sequential, Pack = 4)]
+    private readonly struct HeaderWords
+    {
+        public readonly ulong Low;
+        public readonly uint High;
     }
 }
