@@ -98,6 +98,46 @@ public sealed class LoopTests
         Assert.Equal(0, rig.Pair.Drops.Total);
     }
 
+    [Theory, MemberData(nameof(AllRings))]
+    public void Every_frame_has_a_header_of_its_own_whatever_stood_in_its_buffer_before(Rings rings)
+    {
+        // Stretches of buffers with the right header in them, with a wrong one, and of both, longer than the device remembers what it found.
+        using PairRig rig = PairRig.Loop(rings);
+        var random = new Random(11);
+        byte[] plain = rig.Bytes(NetHeader.Plain, []);
+        int sent = 0;
+        for (int stretch = 0; stretch < 12; stretch++)
+        {
+            for (int round = 0; round < 100; round++)
+            {
+                int frames = random.Next(1, 24);
+                for (int i = 0; i < frames; i++)
+                {
+                    VirtioQueues.Driver.DriverBuffer buffer = rig.Buffer(256);
+                    byte[] before = [.. plain];
+                    if (stretch % 3 == 1 || (stretch % 3 == 2 && random.Next(2) == 0))
+                    {
+                        before[random.Next(before.Length)] ^= (byte)(1 << random.Next(8)); // one bit is enough to be wrong
+                    }
+
+                    rig.Arena.Write(buffer.Address, before);
+                    Assert.True(rig.Receive.Add([buffer], 0));
+                    rig.Send(NetHeader.Plain, Frames.Pattern(60, (byte)(sent + i)));
+                }
+
+                rig.Receive.Publish();
+                rig.Run();
+                Assert.Equal(frames, rig.TakeSent());
+                for (int i = 0; i < frames; i++, sent++)
+                {
+                    Received received = Assert.IsType<Received>(rig.Take());
+                    Assert.Equal(NetHeader.Plain, received.Header);
+                    Assert.Equal(Frames.Pattern(60, (byte)sent), received.Frame);
+                }
+            }
+        }
+    }
+
     [Fact]
     public void A_legacy_driver_without_merged_buffers_has_a_header_of_ten_bytes()
     {

@@ -195,6 +195,36 @@ public abstract class VirtqueueTests<TRing, TDriver>
     }
 
     [Fact]
+    public void The_window_shows_which_chains_are_one_piece_and_only_those()
+    {
+        using var rig = new RingRig<TRing, TDriver>(16);
+        rig.Send(1, 100);
+        rig.Offer(2, 200);
+        Assert.True(rig.Driver.TryAdd([rig.Buffer(10), rig.Buffer(20)], 2, 3)); // two readable
+        Assert.True(rig.Driver.TryAdd([rig.Buffer(10), rig.Buffer(20)], 1, 4)); // one of each
+        Assert.True(rig.Driver.TryAdd([rig.Buffer(10), rig.Buffer(20)], 0, 5)); // two writable
+        rig.Driver.Publish();
+        Assert.Equal(5, rig.Queue.Fill(5));
+        ChainWindow chains = rig.Queue.Chains;
+        Assert.Equal(5, chains.Count);
+        uint[] readable = new uint[5], writable = new uint[5];
+        for (int i = 0; i < 5; i++)
+        {
+            readable[i] = chains.OnlyReadable(i).LengthBytes;
+            writable[i] = chains.OnlyWritable(i).LengthBytes;
+            Assert.Equal((rig.Queue.Peek(i).ReadableBytes, rig.Queue.Peek(i).WritableBytes), (chains[i].ReadableBytes, chains[i].WritableBytes));
+            Assert.Equal(rig.Queue.Peek(i).Token, chains[i].Token);
+        }
+
+        Assert.Equal([100u, 0, 0, 0, 0], readable);
+        Assert.Equal([0, 200u, 0, 0, 0], writable);
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.Chains.OnlyReadable(5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => rig.Queue.Chains.OnlyWritable(-1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _ = rig.Queue.Chains[5].ReadableBytes);
+        rig.Queue.ReturnUnused();
+    }
+
+    [Fact]
     public void A_run_of_chains_completes_once_and_only_inside_the_window()
     {
         using var rig = new RingRig<TRing, TDriver>(8);
