@@ -13,7 +13,10 @@ namespace Paravane.Backends.Net;
 /// with it. Nothing is read back there but once, when the queue starts.
 /// </para>
 /// </remarks>
-internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
+/// <param name="pairs">All pairs of the device.</param>
+/// <param name="config">Has the address.</param>
+/// <param name="configChanged">Called after a driver's choice has changed <paramref name="config"/>. Must not wait.</param>
+internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config, Action configChanged)
 {
     private DriverChoice _choice;
     private InflightRecord? _record; // while the queue runs
@@ -36,8 +39,7 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
         {
             Span<byte> mac = stackalloc byte[MacAddress.Bytes];
             found.CopyMac(mac);
-            _choice = _choice.WithMac(mac);
-            config.Mac = mac;
+            SetAddress(mac);
         }
 
         SwitchTo(ActivePairs);
@@ -107,8 +109,7 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
             return false;
         }
 
-        config.Mac = address;
-        Keep(_choice.WithMac(address));
+        SetAddress(address);
         return true;
     }
 
@@ -123,6 +124,16 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
         SwitchTo(count);
         Keep(_choice.WithPairs(count));
         return true;
+    }
+
+    private void SetAddress(ReadOnlySpan<byte> address)
+    {
+        bool differs = config.TrySetMac(address);
+        Keep(_choice.WithMac(address));
+        if (differs)
+        {
+            configChanged();
+        }
     }
 
     private void Keep(DriverChoice choice)

@@ -32,6 +32,7 @@ internal sealed partial class VhostUserFunction
         }
 
         Counters.CountStart();
+        _configAtStart = _config;
         _accepted = features & Features;
         _isStarted = true;
         _error.Drain();
@@ -97,7 +98,7 @@ internal sealed partial class VhostUserFunction
         _isStarted = false;
         _isBroken = false;
         ForgetInflight();
-        ForgetConfigWrites();
+        ForgetDriversConfig();
         stopped();
     }
 

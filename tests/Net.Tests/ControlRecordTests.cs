@@ -25,8 +25,11 @@ public sealed class ControlRecordTests
         Assert.Equal(Ok, rig.Send([1, 1, .. s_other]));
         Assert.NotEqual(Ok, rig.Send([4, 0, 9, 0]));
 
+        int changes = 0;
+        device.ConfigChanged += () => changes++;
         rig.Die(device, second);
         Assert.Equal([true, true, true, false], On(device));
+        Assert.Equal(1, changes); // who has read the configuration before has to look again
         Assert.Equal(s_other, MacOf(device));
         Assert.Equal(Ok, rig.Send([4, 0, 2, 0]));
 
