@@ -24,7 +24,7 @@ internal sealed class ControlQueue<TRing> : IQueueLoop
         _queue = new Virtqueue<TRing>(config, memory);
         _control = control;
         _features = config.Features;
-        control.Begin();
+        control.Begin(config);
     }
 
     /// <inheritdoc/>

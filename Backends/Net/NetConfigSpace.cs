@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace Paravane.Backends.Net;
 
-/// <summary>The configuration space, <c>struct virtio_net_config</c> (virtio 1.2 §5.1.4). Session context, but for <see cref="Mac"/>.</summary>
+/// <summary>The configuration space, <c>struct virtio_net_config</c> (virtio 1.2 §5.1.4). Session context, but for <see cref="TrySetMac"/>.</summary>
 /// <remarks>Every field is read-only for the driver. Fields of features that are not offered are there too, with values that say nothing.</remarks>
 internal sealed class NetConfigSpace
 {
@@ -28,17 +28,21 @@ internal sealed class NetConfigSpace
         _bytes[DuplexOffset] = DuplexUnknown;
     }
 
-    /// <summary>The device's address, six bytes. Worker of the control queue, or session while none runs.</summary>
-    public ReadOnlySpan<byte> Mac
-    {
-        set => Volatile.Write(ref _mac, WordOf(value));
-    }
-
     /// <summary>Payload of an Ethernet frame in bytes.</summary>
     public int MtuBytes
     {
         get => BinaryPrimitives.ReadUInt16LittleEndian(_bytes.AsSpan(MtuOffset));
         set => BinaryPrimitives.WriteUInt16LittleEndian(_bytes.AsSpan(MtuOffset), (ushort)value);
+    }
+
+    /// <summary>Changes the device's address to <paramref name="mac"/>, six bytes. Worker of the control queue, or session while none runs.</summary>
+    /// <returns>False when it is this one already.</returns>
+    public bool TrySetMac(ReadOnlySpan<byte> mac)
+    {
+        ulong word = WordOf(mac);
+        bool differs = word != _mac; // there is one writer at a time
+        Volatile.Write(ref _mac, word);
+        return differs;
     }
 
     /// <summary>Copies the space from <paramref name="offset"/> on; bytes past its end are left alone.</summary>
@@ -78,7 +82,7 @@ internal sealed class NetConfigSpace
             Span<byte> mac = stackalloc byte[MacAddress.Bytes];
             Read(0, mac);
             source[..macBytes].CopyTo(mac[offset..]);
-            Mac = mac;
+            _ = TrySetMac(mac);
         }
 
         return null;

@@ -1,3 +1,5 @@
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.Backends.Net;
@@ -6,21 +8,55 @@ namespace Paravane.Backends.Net;
 /// <remarks>
 /// <para>Worker of the control queue; session while that queue does not run.</para>
 /// <para>As long as nobody runs the control queue all pairs are on: front-ends that serve it themselves start and enable the rings of the pairs in use.</para>
+/// <para>
+/// What was chosen goes into the record of requests in flight before the driver hears that it was done, so that a process that takes this one's place goes on
+/// with it. Nothing is read back there but once, when the queue starts.
+/// </para>
 /// </remarks>
-internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
+/// <param name="pairs">All pairs of the device.</param>
+/// <param name="config">Has the address.</param>
+/// <param name="configChanged">Called after a driver's choice has changed <paramref name="config"/>. Must not wait.</param>
+internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config, Action configChanged)
 {
-    private int _activePairs = 1;
+    private DriverChoice _choice;
+    private InflightRecord? _record; // while the queue runs
+    private RingFormat _format;
 
-    /// <summary>The control queue started.</summary>
-    public void Begin() => SwitchTo(_activePairs);
+    private int ActivePairs => Math.Max(1, _choice.Pairs);
+
+    /// <summary>The control queue started: goes on with what the record says that the driver chose, where it says something that can be.</summary>
+    public void Begin(QueueConfig queue)
+    {
+        _record = queue.Inflight;
+        _format = queue.Format;
+        var found = new DriverChoice(_record?.ReadWord(_format) ?? 0);
+        if (found.HasPairs(pairs.Length) && Has(queue.Features, NetFeatures.Mq))
+        {
+            _choice = _choice.WithPairs((ushort)found.Pairs);
+        }
+
+        if (found.HasMac && Has(queue.Features, NetFeatures.CtrlMacAddr))
+        {
+            Span<byte> mac = stackalloc byte[MacAddress.Bytes];
+            found.CopyMac(mac);
+            SetAddress(mac);
+        }
+
+        SwitchTo(ActivePairs);
+        Keep(_choice); // a queue that was only paused may come back with another record
+    }
 
     /// <summary>The control queue stopped. What the driver chose is kept: the queue may only be paused.</summary>
-    public void End() => SwitchTo(pairs.Length);
+    public void End()
+    {
+        _record = null;
+        SwitchTo(pairs.Length);
+    }
 
     /// <summary>Forgets what a driver chose. Session.</summary>
     public void Reset()
     {
-        _activePairs = 1;
+        _choice = default;
         config.Reset();
     }
 
@@ -73,7 +109,7 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
             return false;
         }
 
-        config.Mac = address;
+        SetAddress(address);
         return true;
     }
 
@@ -85,9 +121,25 @@ internal sealed class NetControl(QueuePair[] pairs, NetConfigSpace config)
             return false;
         }
 
-        _activePairs = count;
         SwitchTo(count);
+        Keep(_choice.WithPairs(count));
         return true;
+    }
+
+    private void SetAddress(ReadOnlySpan<byte> address)
+    {
+        bool differs = config.TrySetMac(address);
+        Keep(_choice.WithMac(address));
+        if (differs)
+        {
+            configChanged();
+        }
+    }
+
+    private void Keep(DriverChoice choice)
+    {
+        _choice = choice;
+        _record?.WriteWord(_format, choice.Word);
     }
 
     private void SwitchTo(int count)

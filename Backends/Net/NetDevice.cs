@@ -32,7 +32,7 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
         _link = new Link(settings.MtuBytes);
         _pairs = [.. Enumerable.Range(0, settings.QueuePairs).Select(index => new QueuePair(index, _link))];
         _config = new NetConfigSpace(settings.Mac, settings.QueuePairs, settings.MtuBytes);
-        _control = new NetControl(_pairs, _config);
+        _control = new NetControl(_pairs, _config, () => ConfigChanged?.Invoke());
 
         // Of the control queue's other features none is served: VLANs and extra receive modes are not filtered by, and there is nothing to announce.
         Traits = new VirtioDeviceTraits
@@ -48,11 +48,8 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
     }
 
     /// <inheritdoc/>
-    public event Action? ConfigChanged
-    {
-        add { }
-        remove { }
-    }
+    /// <remarks>When the driver has changed the address, on the worker of the control queue. A reset, which takes it back, is the front-end's own doing.</remarks>
+    public event Action? ConfigChanged;
 
     /// <inheritdoc/>
     public VirtioDeviceTraits Traits { get; }

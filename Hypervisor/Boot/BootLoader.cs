@@ -15,6 +15,30 @@ internal static partial class BootLoader
     private const uint RandomSeedType = 9; // SETUP_RNG_SEED
     private const int RandomSeedBytes = 32, SetupDataHeaderBytes = 16;
 
+    /// <summary>Refuses what <see cref="Load"/> would refuse, as far as sizes and headers tell: before anything is started for a guest that cannot be.</summary>
+    /// <remarks>Reads nothing and unpacks nothing. A compressed kernel may turn out to be larger than its header says, so that the other one checks again.</remarks>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="initrd">The initial RAM disk, or null.</param>
+    /// <param name="commandLine">See <see cref="KernelCommandLine"/>.</param>
+    /// <param name="ramBytes">RAM that the guest will be told of.</param>
+    /// <param name="choice">Which entry point.</param>
+    /// <exception cref="BootException">Something does not fit.</exception>
+    public static void Check(KernelImage kernel, IByteSource? initrd, string commandLine, ulong ramBytes, EntryChoice choice = EntryChoice.Automatic)
+    {
+        _ = Encode(kernel, commandLine);
+        ulong lowEnd = Math.Min(ramBytes, AddressMap.LowMemoryEnd);
+        kernel.RequireRoom(kernel.LeastEnd, lowEnd);
+        if (initrd is not null)
+        {
+            _ = PlaceInitrd(kernel, kernel.LeastEnd, initrd, lowEnd);
+        }
+
+        if (kernel.Outline is { } outline)
+        {
+            _ = EntryOf(kernel, outline, choice);
+        }
+    }
+
     /// <summary>Loads.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="initrd">The initial RAM disk, or null.</param>
@@ -32,7 +56,7 @@ internal static partial class BootLoader
         var loader = new GuestLoader(memory);
         ulong lowEnd = Math.Min(ramBytes, AddressMap.LowMemoryEnd);
         LoadedKernel loaded = kernel.Load(loader, lowEnd);
-        ulong initrdAddress = initrd is null ? 0 : PlaceInitrd(kernel, loaded, initrd, lowEnd);
+        ulong initrdAddress = initrd is null ? 0 : PlaceInitrd(kernel, loaded.End, initrd, lowEnd);
         if (initrd is not null)
         {
             loader.Copy(initrd, 0, initrd.LengthBytes, initrdAddress);
@@ -41,19 +65,15 @@ internal static partial class BootLoader
         loader.Write(AddressMap.CommandLine, line);
         ulong initrdBytes = initrd?.LengthBytes ?? 0;
         E820Entry[] map = MemoryMap(ramBytes);
-        if (choice == EntryChoice.Automatic && loaded.Entry is ulong entry)
+        (BootMode mode, ulong entry) = EntryOf(kernel, loaded, choice);
+        if (mode == BootMode.Long)
         {
             WriteZeroPage(loader, kernel, loaded, map, initrdAddress, initrdBytes, rsdp);
-            return new BootState(BootMode.Long, entry, AddressMap.ZeroPage);
+            return new BootState(mode, entry, AddressMap.ZeroPage);
         }
 
-        if (loaded.PvhEntry is ulong pvhEntry)
-        {
-            WriteStartInfo(loader, map, initrdAddress, initrdBytes, rsdp);
-            return new BootState(BootMode.Pvh, pvhEntry, AddressMap.PvhStartInfo);
-        }
-
-        throw new BootException($"{kernel.Name} has no {(choice == EntryChoice.Pvh ? "PVH" : "64-bit or PVH")} entry point");
+        WriteStartInfo(loader, map, initrdAddress, initrdBytes, rsdp);
+        return new BootState(mode, entry, AddressMap.PvhStartInfo);
     }
 
     /// <summary>The guest's address space, as it is told to a kernel that boots.</summary>
@@ -94,10 +114,15 @@ internal static partial class BootLoader
             : throw new BootException($"the kernel's command line has {line.Length - 1} bytes; {kernel.Name} takes at most {most}");
     }
 
-    private static ulong PlaceInitrd(KernelImage kernel, in LoadedKernel loaded, IByteSource initrd, ulong lowEnd)
+    private static (BootMode Mode, ulong Entry) EntryOf(KernelImage kernel, in LoadedKernel loaded, EntryChoice choice) =>
+        choice == EntryChoice.Automatic && loaded.Entry is ulong entry ? (BootMode.Long, entry)
+        : loaded.PvhEntry is ulong pvhEntry ? (BootMode.Pvh, pvhEntry)
+        : throw new BootException($"{kernel.Name} has no {(choice == EntryChoice.Pvh ? "PVH" : "64-bit or PVH")} entry point");
+
+    private static ulong PlaceInitrd(KernelImage kernel, ulong kernelEnd, IByteSource initrd, ulong lowEnd)
     {
         ulong end = Math.Min(lowEnd, (ulong)kernel.InitrdMaxAddress + 1);
-        ulong floor = (loaded.End + PageBytes - 1) & ~(PageBytes - 1);
+        ulong floor = (kernelEnd + PageBytes - 1) & ~(PageBytes - 1);
         if (end < floor || initrd.LengthBytes > end - floor || ((end - initrd.LengthBytes) & ~(PageBytes - 1)) < floor)
         {
             ulong room = end > floor ? end - floor : 0;

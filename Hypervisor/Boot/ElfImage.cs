@@ -19,13 +19,13 @@ internal sealed class ElfImage
     private readonly IByteSource _source;
     private readonly ElfProgramHeader[] _segments;
 
-    private ElfImage(IByteSource source, ElfProgramHeader[] segments, ulong? entry, ulong? pvhEntry)
+    private ElfImage(IByteSource source, ElfProgramHeader[] segments, ulong start, ulong? entry, ulong? pvhEntry)
     {
         _source = source;
         _segments = segments;
         Entry = entry;
         PvhEntry = pvhEntry;
-        Start = segments.Min(segment => segment.PhysicalAddress);
+        Start = start;
         End = segments.Max(segment => segment.PhysicalAddress + segment.MemoryBytes);
     }
 
@@ -64,6 +64,12 @@ internal sealed class ElfImage
             CheckSegment(source, segment);
         }
 
+        ulong start = segments.Min(segment => segment.PhysicalAddress);
+        if (start < AddressMap.HighMemory)
+        {
+            throw new BootException($"{source.Name} wants to be loaded at 0x{start:x}, below 0x{AddressMap.HighMemory:x}, where the machine keeps its own tables");
+        }
+
         ulong? pvh = null;
         foreach (ElfProgramHeader note in all.Where(item => item.Type == ElfProgramHeader.Note))
         {
@@ -74,6 +80,7 @@ internal sealed class ElfImage
         return new ElfImage(
             source,
             segments,
+            start,
             IsInside(header.Entry) ? header.Entry : null,
             pvh is ulong entry && entry <= uint.MaxValue && IsInside(entry) ? entry : null);
     }
@@ -84,11 +91,6 @@ internal sealed class ElfImage
     /// <exception cref="BootException">A segment lies outside of RAM, or the file fails.</exception>
     public void Load(GuestLoader loader, ulong lowMemoryEnd)
     {
-        if (Start < AddressMap.HighMemory)
-        {
-            throw new BootException($"{_source.Name} wants to be loaded at 0x{Start:x}, below 0x{AddressMap.HighMemory:x}, where the machine keeps its own tables");
-        }
-
         if (End > lowMemoryEnd)
         {
             throw new BootException(

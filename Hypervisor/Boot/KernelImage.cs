@@ -16,10 +16,11 @@ internal sealed class KernelImage : IDisposable
     private readonly BootFile _file;
     private readonly BzImage? _bzImage;
 
-    private KernelImage(BootFile file, BzImage? bzImage)
+    private KernelImage(BootFile file, BzImage? bzImage, LoadedKernel? outline)
     {
         _file = file;
         _bzImage = bzImage;
+        Outline = outline;
     }
 
     /// <summary>Begins a message about it.</summary>
@@ -34,6 +35,12 @@ internal sealed class KernelImage : IDisposable
     /// <summary>Highest address that a byte of the initrd may have.</summary>
     public uint InitrdMaxAddress => _bzImage is { InitrdMaxAddress: > 0 } image ? image.InitrdMaxAddress : UsualInitrdMaxAddress;
 
+    /// <summary>Where it will lie and be entered, as the file says that was opened; null: it is compressed, and only <see cref="Load"/> finds out.</summary>
+    public LoadedKernel? Outline { get; }
+
+    /// <summary>End of what it uses before it knows the memory map, or of what is known of that without unpacking it.</summary>
+    public ulong LeastEnd => Outline?.End ?? _bzImage!.InitEnd;
+
     /// <summary>Opens and recognises <paramref name="path"/>.</summary>
     /// <exception cref="BootException">It cannot be opened, or is no kernel for this machine.</exception>
     public static KernelImage Open(string path)
@@ -45,7 +52,7 @@ internal sealed class KernelImage : IDisposable
             file.Read(0, first);
             if (BzImage.IsBzImage(first))
             {
-                return new KernelImage(file, BzImage.Parse(file, first));
+                return new KernelImage(file, BzImage.Parse(file, first), outline: null);
             }
 
             if (!ElfImage.IsElf(first))
@@ -54,8 +61,8 @@ internal sealed class KernelImage : IDisposable
                     $"{file.Name} is no kernel: first bytes {Convert.ToHexString(first.AsSpan(0, Math.Min(first.Length, 4)))}{Hint(first)}; an x86-64 bzImage or ELF file is needed");
             }
 
-            _ = ElfImage.Parse(file);
-            return new KernelImage(file, bzImage: null);
+            ElfImage elf = ElfImage.Parse(file);
+            return new KernelImage(file, bzImage: null, new LoadedKernel(elf.Start, elf.End, elf.Entry, elf.PvhEntry));
         }
         catch
         {
@@ -73,13 +80,21 @@ internal sealed class KernelImage : IDisposable
         using UnpackedImage? unpacked = _bzImage?.Unpack();
         ElfImage elf = ElfImage.Parse((IByteSource?)unpacked ?? _file);
         ulong end = Math.Max(elf.End, _bzImage?.InitEnd ?? 0);
+        RequireRoom(end, lowMemoryEnd);
+        elf.Load(loader, lowMemoryEnd);
+        return new LoadedKernel(elf.Start, end, elf.Entry, elf.PvhEntry);
+    }
+
+    /// <summary>Refuses a kernel that ends behind the RAM below 4 GiB.</summary>
+    /// <param name="end">Where it ends.</param>
+    /// <param name="lowMemoryEnd">End of the RAM below 4 GiB.</param>
+    /// <exception cref="BootException">It does.</exception>
+    public void RequireRoom(ulong end, ulong lowMemoryEnd)
+    {
         if (end > lowMemoryEnd)
         {
             throw new BootException($"{Name} is larger than the guest's memory: it needs the addresses up to 0x{end:x}, and RAM ends at 0x{lowMemoryEnd:x}");
         }
-
-        elf.Load(loader, lowMemoryEnd);
-        return new LoadedKernel(elf.Start, end, elf.Entry, elf.PvhEntry);
     }
 
     /// <inheritdoc/>

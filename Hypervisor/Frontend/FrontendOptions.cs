@@ -19,6 +19,9 @@ public sealed record FrontendOptions
     /// <summary>Protocol features to accept where they are offered.</summary>
     public ProtocolFeatures ProtocolFeatures { get; init; } = Untracked;
 
-    /// <summary>How long a reply may take. GET_VRING_BASE waits for all I/O of a ring: its own limit is ten times this.</summary>
+    /// <summary>
+    /// How long a reply may take. GET_VRING_BASE waits for all I/O of a ring: its own limit is ten times this. All that a guest's reset asks of a back-end may
+    /// take as long as one reply.
+    /// </summary>
     public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(5);
 }

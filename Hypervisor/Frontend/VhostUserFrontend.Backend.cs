@@ -106,7 +106,7 @@ public sealed partial class VhostUserFrontend
                 byte[] reply = new byte[MessageHeader.SizeInBytes + sizeof(ulong)];
                 MemoryMarshal.Write(reply, new MessageHeader(header.Request, MessageFlags.ReplyOfVersion1, sizeof(ulong)));
                 MemoryMarshal.Write(reply.AsSpan(MessageHeader.SizeInBytes), known ? 0UL : 1UL);
-                if (!_backend.TrySend(reply, [], DeadlineIn(_options.ReplyTimeout)))
+                if (!_backend.TrySend(reply, [], DeadlineIn(Bounded(_options.ReplyTimeout))))
                 {
                     throw GiveUp("the back-end reads no answers on its own channel");
                 }

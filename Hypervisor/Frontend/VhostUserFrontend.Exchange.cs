@@ -13,6 +13,9 @@ public sealed partial class VhostUserFrontend
     private readonly List<FileDescriptor> _received = [];
     private string? _givenUp;
 
+    /// <summary>The end of every wait, besides the limit of each, in <see cref="Stopwatch"/> ticks: bounds a row of requests as a whole.</summary>
+    internal long Deadline { get; set; } = long.MaxValue;
+
     /// <summary>Sends a request and, with REPLY_ACK, waits for the word that it was done.</summary>
     private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, params ReadOnlySpan<int> descriptors)
     {
@@ -49,11 +52,12 @@ public sealed partial class VhostUserFrontend
         MessageFlags flags = MessageFlags.Version1 | (needReply ? MessageFlags.NeedReply : MessageFlags.None);
         MemoryMarshal.Write(message, new MessageHeader((uint)request, flags, (uint)payload.Length));
         payload.CopyTo(message.AsSpan(MessageHeader.SizeInBytes));
+        TimeSpan limit = Bounded(_options.ReplyTimeout);
         try
         {
-            if (!_socket.TrySend(message, descriptors, DeadlineIn(_options.ReplyTimeout)))
+            if (!_socket.TrySend(message, descriptors, DeadlineIn(limit)))
             {
-                throw GiveUp($"{RequestName.Of(request)}: not sent, the back-end reads nothing ({Words(_options.ReplyTimeout)})");
+                throw GiveUp($"{RequestName.Of(request)}: not sent, the back-end reads nothing ({Words(limit)})");
             }
         }
         catch (LinuxException failure)
@@ -65,6 +69,7 @@ public sealed partial class VhostUserFrontend
     /// <summary>Reads the reply to <paramref name="request"/>: this request, the reply flags, this length, in time, and no descriptors but those that may come.</summary>
     private byte[] ReceiveReply(FrontendRequest request, int lengthBytes, bool orEmpty, TimeSpan timeout, int maxDescriptors = 0)
     {
+        timeout = Bounded(timeout);
         long deadline = DeadlineIn(timeout);
         Span<byte> raw = stackalloc byte[MessageHeader.SizeInBytes];
         ReceiveExactly(request, raw, deadline, timeout, maxDescriptors);
@@ -151,6 +156,13 @@ public sealed partial class VhostUserFrontend
 
         _received.Clear();
         return new FrontendException(reason, inner);
+    }
+
+    /// <summary>As much of <paramref name="limit"/> as <see cref="Deadline"/> leaves.</summary>
+    private TimeSpan Bounded(TimeSpan limit)
+    {
+        TimeSpan left = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), Deadline);
+        return left >= limit ? limit : left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
     private static long DeadlineIn(TimeSpan time) => Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);

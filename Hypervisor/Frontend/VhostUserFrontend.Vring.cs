@@ -11,7 +11,7 @@ namespace Paravane.Hypervisor.Frontend;
 public sealed partial class VhostUserFrontend
 {
     /// <summary>GET_VRING_BASE waits for all I/O under way, however slow the disk: this many times the ordinary limit.</summary>
-    private const int StopPatience = 10;
+    internal const int StopPatience = 10;
 
     /// <summary>SET_VRING_NUM.</summary>
     /// <exception cref="FrontendException">The back-end refused.</exception>

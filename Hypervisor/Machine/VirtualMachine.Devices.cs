@@ -7,7 +7,7 @@ namespace Paravane.Hypervisor.Machine;
 /// <content>Devices and memory, at the start and while the guest runs. The machine's thread.</content>
 internal sealed partial class VirtualMachine
 {
-    /// <summary>Longest wait for back-ends to finish what they have when the guest restarts; one that takes longer is given up by its own function.</summary>
+    /// <summary>Longest wait for devices to stop when the guest restarts: more than one needs to give its back-end up and to see its worker ended.</summary>
     private static readonly TimeSpan s_resetPatience = TimeSpan.FromSeconds(30);
 
     /// <summary>Wired interrupts of virtio-mmio windows: all that nobody else has.</summary>

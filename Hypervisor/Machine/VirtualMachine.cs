@@ -62,6 +62,7 @@ internal sealed partial class VirtualMachine : IDisposable
             // First what the user may have got wrong and costs nothing, then what leaves traces.
             _kernel = Own(KernelImage.Open(options.KernelPath));
             _initrd = options.InitrdPath is null ? null : Own(BootFile.Open("initrd", options.InitrdPath));
+            BootLoader.Check(_kernel, _initrd, CommandLine, MachineMemory.RoundUp(options.MemoryBytes), Entry);
             KvmSystem kvm = Own(KvmSystem.Open());
             _memory = Own(MachineMemory.Create(options.MemoryBytes, options.HugePages, options.Prefault));
             _ramBytes = _memory.SizeBytes;
@@ -176,6 +177,10 @@ internal sealed partial class VirtualMachine : IDisposable
         Release();
     }
 
+    private string CommandLine => KernelCommandLine.Compose(_options.Transport == Transport.Pci, _options.Append);
+
+    private EntryChoice Entry => _options.Pvh ? EntryChoice.Pvh : EntryChoice.Automatic;
+
     private uint HotPlugSlots => _options.Transport == Transport.Pci ? uint.MaxValue & ~1u : 0;
 
     private T Own<T>(T part)
@@ -243,8 +248,7 @@ internal sealed partial class VirtualMachine : IDisposable
             MemorySlots = EventDevice.MaxMemorySlots,
         };
         ulong rsdp = AcpiTables.Write(plan, _memory.Table);
-        string line = KernelCommandLine.Compose(_pci is not null, _options.Append);
-        return BootLoader.Load(_kernel, _initrd, line, _memory.Table, _ramBytes, rsdp, _options.Pvh ? EntryChoice.Pvh : EntryChoice.Automatic);
+        return BootLoader.Load(_kernel, _initrd, CommandLine, _memory.Table, _ramBytes, rsdp, Entry);
     }
 
     private void Handle(VmStop stop)

@@ -69,8 +69,11 @@ internal sealed unsafe class MachineMemory : IDisposable
         }
     }
 
+    /// <summary>What <see cref="Create"/> makes of a size: whole units of 2 MiB.</summary>
+    public static ulong RoundUp(ulong sizeBytes) => (sizeBytes + Granule - 1) & ~(Granule - 1);
+
     /// <summary>Makes zeroed memory.</summary>
-    /// <param name="sizeBytes">Rounded up to whole units of 2 MiB; at most <see cref="MaxSizeBytes"/>.</param>
+    /// <param name="sizeBytes">Rounded up (<see cref="RoundUp"/>); at most <see cref="MaxSizeBytes"/>.</param>
     /// <param name="hugePages">Back it, and what is added, with huge pages of 2 MiB, which must be free now.</param>
     /// <param name="prefault">Make every page present now, by several threads, instead of at its first use.</param>
     /// <exception cref="IOException">Not enough memory or huge pages.</exception>
@@ -79,7 +82,7 @@ internal sealed unsafe class MachineMemory : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfZero(sizeBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(sizeBytes, MaxSizeBytes);
-        ulong rounded = (sizeBytes + Granule - 1) & ~(Granule - 1);
+        ulong rounded = RoundUp(sizeBytes);
         ulong low = Math.Min(rounded, AddressMap.LowMemoryEnd);
         var memory = new MachineMemory(hugePages, prefault);
         try

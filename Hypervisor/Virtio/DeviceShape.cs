@@ -26,7 +26,7 @@ internal sealed class DeviceShape
         | VirtioFeatures.InOrder | VirtioFeatures.RingReset;
 
     // Configuration of a network device (virtio 1.2 §5.1.4) and of a block device (§5.2.4), offsets in bytes.
-    private const int NetStatus = 6, NetPairs = 8, NetMtu = 10, NetShortBytes = 12, NetLongBytes = 24;
+    private const int NetMacBytes = 6, NetStatus = 6, NetPairs = 8, NetMtu = 10, NetShortBytes = 12, NetLongBytes = 24;
     private const int BlockSize = 20, BlockWriteback = 32, BlockQueues = 34, BlockBytes = 60;
     private const ushort LinkUp = 1, Announce = 2; // VIRTIO_NET_S_*
     private const int MinMtu = 68;
@@ -36,10 +36,12 @@ internal sealed class DeviceShape
 
     private readonly int? _controlQueue; // the guest's index of it when several pairs are negotiated
     private readonly int _controlRing; // the back-end's
+    private readonly bool _isAddressFixed; // by the user
 
     private DeviceShape(VhostUserOptions options, VhostUserFrontend frontend)
     {
         DeviceId = options.DeviceId;
+        _isAddressFixed = options.Mac is not null;
         ulong offered = frontend.OfferedFeatures & (~TransportBits | PassedOn);
         if ((offered & VirtioFeatures.Version1) == 0)
         {
@@ -107,14 +109,24 @@ internal sealed class DeviceShape
         queue == _controlQueue && DeviceId == VhostUserOptions.NetDevice && (accepted & DeviceFeatures.NetMultiQueue) != 0 ? _controlRing : queue;
 
     /// <summary>Takes from a newly read configuration what a device of this type may change, where it makes sense.</summary>
+    /// <param name="current">What the guest reads.</param>
+    /// <param name="fresh">What the back-end says.</param>
+    /// <param name="takesAddress">A network device's address counts, too: the back-end knows what the driver has chosen.</param>
     /// <returns>The new configuration; <paramref name="current"/> itself when nothing changed.</returns>
-    public byte[] Merge(byte[] current, ReadOnlySpan<byte> fresh)
+    public byte[] Merge(byte[] current, ReadOnlySpan<byte> fresh, bool takesAddress)
     {
         byte[] merged = [.. current];
         switch (DeviceId)
         {
+            case VhostUserOptions.NetDevice when fresh.Length < NetShortBytes:
+                break; // all of it is said here
             case VhostUserOptions.NetDevice:
-                // Address, number of pairs and MTU are read once by drivers: only the status lives.
+                // Number of pairs and MTU are read once by drivers: the status lives, and the address, which a driver may change by command.
+                if (takesAddress && !_isAddressFixed && (Features & DeviceFeatures.NetMac) != 0 && IsAddressOfOne(fresh))
+                {
+                    fresh[..NetMacBytes].CopyTo(merged);
+                }
+
                 ushort status = BinaryPrimitives.ReadUInt16LittleEndian(fresh[NetStatus..]);
                 ushort known = (ushort)(LinkUp | ((Features & DeviceFeatures.NetAnnounce) != 0 ? Announce : 0));
                 BinaryPrimitives.WriteUInt16LittleEndian(merged.AsSpan(NetStatus), (ushort)(status & known));
@@ -206,7 +218,7 @@ internal sealed class DeviceShape
         }
 
         // An address that is a group's or none at all, or an MTU below the least of IPv4, would stop a driver: then it chooses itself.
-        features &= (config[0] & 1) != 0 || !config.AsSpan(0, 6).ContainsAnyExcept((byte)0) ? ~DeviceFeatures.NetMac : ulong.MaxValue;
+        features &= IsAddressOfOne(config) ? ulong.MaxValue : ~DeviceFeatures.NetMac;
         features &= BinaryPrimitives.ReadUInt16LittleEndian(config.AsSpan(NetMtu)) < MinMtu ? ~DeviceFeatures.NetMtu : ulong.MaxValue;
 
         // Front-ends like QEMU serve the control queue themselves, and some back-ends offer it for their sake. Here it is handed over like any other queue:
@@ -234,6 +246,9 @@ internal sealed class DeviceShape
         BinaryPrimitives.WriteUInt16LittleEndian(config.AsSpan(NetStatus), (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(config.AsSpan(NetStatus)) & LinkUp));
         return (features, own & features, pairs, isControlled ? 2 * pairs : null, 2 * there);
     }
+
+    /// <summary>True when a configuration begins with an address that an interface may have: neither a group's nor the one of zeroes.</summary>
+    private static bool IsAddressOfOne(ReadOnlySpan<byte> config) => (config[0] & 1) == 0 && config[..NetMacBytes].ContainsAnyExcept((byte)0);
 
     private static int ShapeBlock(VhostUserOptions options, VhostUserFrontend frontend, ulong features, byte[] config)
     {

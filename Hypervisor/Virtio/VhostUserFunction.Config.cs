@@ -18,6 +18,9 @@ internal sealed partial class VhostUserFunction
     /// <summary>Bytes that wait to be told to the back-end, by offset: at most as many as there are. Guarded by <see cref="_gate"/>.</summary>
     private SortedDictionary<int, byte>? _configWrites;
 
+    /// <summary>What it was when the driver started. Device thread.</summary>
+    private ConfigState? _configAtStart;
+
     private bool _isConfigStale; // the back-end said that it changed
     private long _configReadAt;
 
@@ -30,7 +33,13 @@ internal sealed partial class VhostUserFunction
     /// <inheritdoc/>
     public byte ConfigGeneration => _config.Generation;
 
-    private long ConfigReadDue => _isConfigStale ? _configReadAt + (long)(s_configInterval.TotalSeconds * Stopwatch.Frequency) : long.MaxValue;
+    /// <summary>
+    /// The back-end knows what the driver has chosen by command. A successor does only when its rings run: the record of requests under way tells it, and the
+    /// control queue is who asks.
+    /// </summary>
+    private bool KnowsDriversChoice => !_isStarted || _queues.Values.Any(queue => queue.IsRunning);
+
+    private long ConfigReadDue => _isConfigStale && KnowsDriversChoice ? _configReadAt + (long)(s_configInterval.TotalSeconds * Stopwatch.Frequency) : long.MaxValue;
 
     private bool IsConfigReadDue => Stopwatch.GetTimestamp() >= ConfigReadDue;
 
@@ -122,11 +131,15 @@ internal sealed partial class VhostUserFunction
         }
     }
 
-    /// <summary>A reset takes back what the driver has written.</summary>
-    private void ForgetConfigWrites()
+    /// <summary>A reset takes back what the driver has written and commanded: no driver may read it any more once it hears that the reset is done.</summary>
+    private void ForgetDriversConfig()
     {
-        _isConfigStale |= _writtenConfig.Count > 0;
+        bool mayDiffer = _isConfigStale || _writtenConfig.Count > 0 || _config != _configAtStart;
         _writtenConfig.Clear();
+        if (mayDiffer)
+        {
+            _ = Attempt(ReadConfigAgain); // without a back-end its successor is asked when it comes
+        }
     }
 
     /// <summary>Brings a new back-end to where the old one was, and the guest to what the new one says.</summary>
@@ -142,6 +155,7 @@ internal sealed partial class VhostUserFunction
 
     private void ReadConfigAgain()
     {
+        bool takesAddress = KnowsDriversChoice;
         _isConfigStale = false;
         _configReadAt = Stopwatch.GetTimestamp();
         byte[]? fresh = null;
@@ -162,7 +176,8 @@ internal sealed partial class VhostUserFunction
         bool hasChanged;
         lock (_gate)
         {
-            byte[] merged = _shape.Merge(_config.Bytes, fresh);
+            byte[] merged = _shape.Merge(_config.Bytes, fresh, takesAddress);
+            _isConfigStale = _shape.Merge(merged, fresh, takesAddress: true) != merged; // what does not count yet is looked at again
             foreach ((int offset, byte value) in _configWrites ?? [])
             {
                 merged[offset] = value; // on its way

@@ -1,6 +1,7 @@
 using Paravane.Hypervisor.Frontend;
 using Paravane.VhostServer.Protocol;
 using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
@@ -58,8 +59,15 @@ internal sealed partial class VhostUserFunction
             return;
         }
 
-        // Every part has the same size. Written with a system call: the file is the back-end's, and to map it would be to trust it not to cut it short.
-        ulong partBytes = area.SizeBytes / area.QueueCount;
+        // The parts lie as the specification has them, whoever made the record; what may come behind them is no queue's. Written with a system
+        // call: the file is the back-end's, and to map it would be to trust it not to cut it short.
+        ulong partBytes = InflightRecord.PartBytes(queue.Config.Format, area.QueueSize);
+        if ((ulong)area.QueueCount * partBytes > area.SizeBytes)
+        {
+            Break($"the back-end's record of requests under way has 0x{area.SizeBytes:x} bytes, {area.QueueCount} queues of 0x{area.QueueSize:x} have more");
+            return;
+        }
+
         byte[] zeroes = new byte[4096];
         fixed (byte* pointer = zeroes)
         {

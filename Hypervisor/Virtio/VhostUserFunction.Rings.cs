@@ -32,6 +32,7 @@ internal sealed partial class VhostUserFunction
         }
 
         Counters.CountStart();
+        _configAtStart = _config;
         _accepted = features & Features;
         _isStarted = true;
         _error.Drain();
@@ -70,7 +71,7 @@ internal sealed partial class VhostUserFunction
     {
         if (_queues.TryGetValue(index, out VhostUserQueue? queue))
         {
-            _ = Attempt(() => StopRings([queue]));
+            Within(ResetLimit, () => _ = Attempt(() => StopRings([queue])));
             ForgetInflightOf(queue);
             _queues.Remove(index);
         }
@@ -80,25 +81,30 @@ internal sealed partial class VhostUserFunction
 
     private void StopAll(Action stopped)
     {
-        if (_isStarted)
+        Within(ResetLimit, () =>
         {
-            _ = Attempt(() =>
+            if (_isStarted)
             {
-                StopRings(_queues.Values);
-                _frontend!.SetStatus(VirtioStatus.None);
-                if (_frontend.Has(ProtocolFeatures.ResetDevice))
-                {
-                    _frontend.ResetDevice();
-                }
-            });
-        }
+                _ = Attempt(ResetBackEnd);
+            }
 
-        _queues.Clear();
-        _isStarted = false;
-        _isBroken = false;
-        ForgetInflight();
-        ForgetConfigWrites();
+            _queues.Clear();
+            _isStarted = false;
+            _isBroken = false;
+            ForgetInflight();
+            ForgetDriversConfig();
+        });
         stopped();
+    }
+
+    private void ResetBackEnd()
+    {
+        StopRings(_queues.Values);
+        _frontend!.SetStatus(VirtioStatus.None);
+        if (_frontend.Has(ProtocolFeatures.ResetDevice))
+        {
+            _frontend.ResetDevice();
+        }
     }
 
     private void ChangeCall(int index, EventFd? call)
@@ -118,7 +124,7 @@ internal sealed partial class VhostUserFunction
         if (!_isPaused)
         {
             _isPaused = true;
-            _ = Attempt(() => StopRings(_queues.Values));
+            Within(PauseLimit, () => _ = Attempt(() => StopRings(_queues.Values)));
         }
     }
 
@@ -222,7 +228,7 @@ internal sealed partial class VhostUserFunction
             catch (FrontendException refusal) when (_frontend!.IsUsable)
             {
                 Counters.CountRefusal(refusal.Message);
-                StopRings(_queues.Values);
+                Within(ResetLimit, () => StopRings(_queues.Values)); // a reset that comes next waits for this
                 Break(refusal.Message);
             }
         });
@@ -317,6 +323,34 @@ internal sealed partial class VhostUserFunction
         queue.Begun = queue.Position.Value;
         queue.IsRunning = true;
         frontend.SetVringKick(queue.Ring, queue.Kick);
+    }
+
+    /// <summary>
+    /// How long all that a reset asks of a back-end may take, I/O under way included: then it counts as gone (threats H1). The driver stands still meanwhile. One that resets in
+    /// order has let its requests complete before, and of one that crashed nobody is left to hear of them: they may as well stay undone, as after any
+    /// reset. No successor touches the disk before the kernel is done with a worker that was given up.
+    /// </summary>
+    private TimeSpan ResetLimit => _options.Frontend.ReplyTimeout;
+
+    /// <summary>
+    /// The same for a pause, of which the guest knows nothing: its requests go on afterwards, so that a slow disk is waited for, longer than Linux waits for a
+    /// request of a disk (30 s). All rings finish their I/O at the same time, so one limit does for all.
+    /// </summary>
+    private TimeSpan PauseLimit => _options.Frontend.ReplyTimeout * VhostUserFrontend.StopPatience;
+
+    /// <summary>Has all that <paramref name="steps"/> ask of the present back-end answered within <paramref name="limit"/>.</summary>
+    private void Within(TimeSpan limit, Action steps)
+    {
+        if (_frontend is { } bounded)
+        {
+            bounded.Deadline = In(limit);
+        }
+
+        steps();
+        if (_frontend is { } kept)
+        {
+            kept.Deadline = long.MaxValue;
+        }
     }
 
     private void StopRings(ICollection<VhostUserQueue> queues)

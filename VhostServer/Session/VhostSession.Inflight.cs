@@ -19,7 +19,7 @@ internal sealed partial class VhostSession
 
         // Before SET_FEATURES the ring format is open: the packed layout is the larger one.
         RingFormat format = _hasFeatures ? Format : RingFormat.Packed;
-        ulong sizeBytes = InflightRecord.BytesNeeded(format, wanted.QueueCount, wanted.QueueSize);
+        ulong sizeBytes = InflightRecord.BytesWithWord(format, wanted.QueueCount, wanted.QueueSize);
         _replyDescriptor = InflightRecord.Create(format, wanted.QueueCount, wanted.QueueSize);
         Reply(new InflightArea(sizeBytes, 0, wanted.QueueCount, wanted.QueueSize));
     }
@@ -32,6 +32,7 @@ internal sealed partial class VhostSession
             Refused("the record of requests in flight cannot change while a ring runs");
         }
 
+        // Of another program's making it has no room for the device's word, which then is not kept.
         InflightArea area = ReadInflight(message);
         ulong neededBytes = InflightRecord.BytesNeeded(Format, area.QueueCount, area.QueueSize);
         if (area.SizeBytes < neededBytes)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
@@ -37,6 +38,7 @@ internal sealed partial class VhostSession : IDisposable
     private VirtioStatus _status;
     private BackendChannel? _channel;
     private volatile bool _isConfigChanged; // the front-end has not heard of it; set by any thread
+    private long _configToldAt;
     private bool _isBrokenKnown; // the error eventfds were signalled
 
     /// <summary>Begins a session on a fresh connection.</summary>
@@ -294,8 +296,10 @@ internal sealed partial class VhostSession : IDisposable
 
     private void SendConfigChange()
     {
-        if (IsConfigChangeDue)
+        // Drivers change a network device's address as fast as they like: only so often is the front-end told, which would take more for an attack.
+        if (IsConfigChangeDue && Stopwatch.GetElapsedTime(_configToldAt) >= s_recheckInterval)
         {
+            _configToldAt = Stopwatch.GetTimestamp();
             _isConfigChanged = false; // before sending: a change from now on deserves another message
             _isConfigChanged |= !_channel!.TrySendConfigChange();
         }

@@ -5,10 +5,11 @@ namespace Paravane.VirtioQueues.Inflight;
 
 /// <summary>
 /// The requests in flight of all queues of a device, in memory that outlives the process: what was taken and not shown as used when it died is done by its
-/// successor (vhost-user: «Inflight I/O tracking»).
+/// successor (vhost-user: «Inflight I/O tracking»). Behind the parts of all queues is room for one word that the device keeps for its successor.
 /// </summary>
 /// <remarks>
 /// Queues write their own parts, each on its worker's thread, and read them once, when they start. Whoever holds the file may have written anything there.
+/// The word lies behind what the specification lays out, so that other programs neither see nor miss it: a record of theirs has none.
 /// Disposed after the last queue that uses it.
 /// </remarks>
 public sealed unsafe class InflightRecord : IDisposable
@@ -17,6 +18,9 @@ public sealed unsafe class InflightRecord : IDisposable
     public const ushort Version = 1;
 
     private const ulong Alignment = 64, PageBytes = 4096;
+
+    /// <summary>Room behind the parts: the word, and the rest of its cache line.</summary>
+    private const ulong WordRoomBytes = Alignment;
 
     private readonly Mapping _mapping;
     private readonly byte* _start;
@@ -37,13 +41,25 @@ public sealed unsafe class InflightRecord : IDisposable
     /// <summary>Entries of each part; a queue may be smaller.</summary>
     public int QueueSize { get; }
 
-    /// <summary>Bytes of a record.</summary>
-    public static ulong BytesNeeded(RingFormat format, int queueCount, int queueSize) => (ulong)queueCount * Stride(format, queueSize);
+    /// <summary>Bytes of each queue's part; the next one begins there.</summary>
+    public static ulong PartBytes(RingFormat format, int queueSize)
+    {
+        ulong bytes = format == RingFormat.Packed
+            ? (ulong)sizeof(InflightPackedHeader) + ((ulong)queueSize * (ulong)sizeof(InflightPackedEntry))
+            : (ulong)sizeof(InflightSplitHeader) + ((ulong)queueSize * (ulong)sizeof(InflightSplitEntry));
+        return (bytes + Alignment - 1) & ~(Alignment - 1);
+    }
 
-    /// <summary>A zeroed record, which no queue has used. Its size is fixed by seals.</summary>
+    /// <summary>Bytes of the parts of all queues: what a record has at least, whoever made it.</summary>
+    public static ulong BytesNeeded(RingFormat format, int queueCount, int queueSize) => (ulong)queueCount * PartBytes(format, queueSize);
+
+    /// <summary>Bytes of a record with room for the device's word.</summary>
+    public static ulong BytesWithWord(RingFormat format, int queueCount, int queueSize) => BytesNeeded(format, queueCount, queueSize) + WordRoomBytes;
+
+    /// <summary>A zeroed record with room for the device's word, which no queue has used. Its size is fixed by seals.</summary>
     /// <exception cref="LinuxException">Not enough memory.</exception>
     public static MemFd Create(RingFormat format, int queueCount, int queueSize) =>
-        MemFd.Create("paravane-inflight", BytesNeeded(format, queueCount, queueSize));
+        MemFd.Create("paravane-inflight", BytesWithWord(format, queueCount, queueSize));
 
     /// <summary>Maps a record. The file may be closed afterwards.</summary>
     /// <param name="file">Memory that cannot shrink, or else its holder could end this process at any moment by taking pages away.</param>
@@ -72,7 +88,7 @@ public sealed unsafe class InflightRecord : IDisposable
         }
 
         // Nothing beyond the larger of the two layouts is ever used, whatever the holder calls its size.
-        sizeBytes = Math.Min(sizeBytes, BytesNeeded(RingFormat.Packed, queueCount, queueSize));
+        sizeBytes = Math.Min(sizeBytes, BytesWithWord(RingFormat.Packed, queueCount, queueSize));
         ulong alignment = Math.Max(PageBytes, status.IsHugePage ? status.BlockSizeBytes : 0);
         ulong start = offsetBytes & ~(alignment - 1);
         ulong lengthBytes = (offsetBytes - start + sizeBytes + alignment - 1) & ~(alignment - 1);
@@ -101,15 +117,33 @@ public sealed unsafe class InflightRecord : IDisposable
         return _sizeBytes < neededBytes ? $"the inflight record has 0x{_sizeBytes:x} bytes, {QueueCount} {format} queues of 0x{QueueSize:x} need 0x{neededBytes:x}" : null;
     }
 
-    /// <summary>Makes the record as good as new: a device reset has dropped the requests. No queue may be running.</summary>
+    /// <summary>The word that the device, or the one before it, has stored last.</summary>
+    /// <param name="format">Of the device's rings: it decides where the parts end.</param>
+    /// <returns>0: nothing was stored, or there is no room for a word. Anything else may be somebody else's doing.</returns>
+    public ulong ReadWord(RingFormat format) => HasWord(format) ? Volatile.Read(ref *FindWord(format)) : 0;
+
+    /// <summary>Keeps a word for the device's successor, all of it or nothing wherever this process dies; without room for one it vanishes. Worker of one queue.</summary>
+    /// <param name="format">Of the device's rings.</param>
+    /// <param name="word">0: nothing to keep.</param>
+    public void WriteWord(RingFormat format, ulong word)
+    {
+        if (HasWord(format))
+        {
+            InflightStore.Write(ref *FindWord(format), word);
+        }
+    }
+
+    /// <summary>Makes the record as good as new: a device reset has dropped the requests, and what the driver has chosen. No queue may be running.</summary>
     public void Forget()
     {
         foreach (RingFormat format in (ReadOnlySpan<RingFormat>)[RingFormat.Split, RingFormat.Packed])
         {
-            for (int i = 0; i < QueueCount && (ulong)(i + 1) * Stride(format, QueueSize) <= _sizeBytes; i++)
+            for (int i = 0; i < QueueCount && (ulong)(i + 1) * PartBytes(format, QueueSize) <= _sizeBytes; i++)
             {
                 new Span<byte>(Find(i, format), sizeof(InflightPackedHeader)).Clear(); // version 0; entries are cleared by the queue that begins there
             }
+
+            WriteWord(format, 0);
         }
     }
 
@@ -117,13 +151,10 @@ public sealed unsafe class InflightRecord : IDisposable
     public void Dispose() => _mapping.Dispose();
 
     /// <summary>The part of queue <paramref name="index"/>, which <see cref="FindError"/> has nothing against. 8-byte aligned.</summary>
-    internal byte* Find(int index, RingFormat format) => _start + ((ulong)index * Stride(format, QueueSize));
+    internal byte* Find(int index, RingFormat format) => _start + ((ulong)index * PartBytes(format, QueueSize));
 
-    private static ulong Stride(RingFormat format, int queueSize)
-    {
-        ulong bytes = format == RingFormat.Packed
-            ? (ulong)sizeof(InflightPackedHeader) + ((ulong)queueSize * (ulong)sizeof(InflightPackedEntry))
-            : (ulong)sizeof(InflightSplitHeader) + ((ulong)queueSize * (ulong)sizeof(InflightSplitEntry));
-        return (bytes + Alignment - 1) & ~(Alignment - 1);
-    }
+    private bool HasWord(RingFormat format) => _sizeBytes >= BytesWithWord(format, QueueCount, QueueSize);
+
+    // SAFETY: HasWord checked that it lies inside the mapping; 8-byte aligned, as the record and its parts are.
+    private ulong* FindWord(RingFormat format) => (ulong*)(_start + BytesNeeded(format, QueueCount, QueueSize));
 }

@@ -1,5 +1,6 @@
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Inflight;
 
 namespace Paravane.Backends.Net.Tests;
 
@@ -14,8 +15,10 @@ internal sealed class ControlRig : IDisposable
     private readonly GuestArena _arena;
     private readonly bool _ownsArena;
     private readonly DriverQueue _queue;
+    private readonly QueueConfig _config;
+    private readonly List<IQueueLoop> _dead = [];
 
-    public ControlRig(NetDevice device, ulong features, int? index = null, GuestArena? arena = null)
+    public ControlRig(NetDevice device, ulong features, int? index = null, GuestArena? arena = null, InflightRecord? record = null)
     {
         Assert.Equal(0UL, features & ~device.Traits.Features);
         _ownsArena = arena is null;
@@ -23,15 +26,22 @@ internal sealed class ControlRig : IDisposable
         DriverRingConfig config = DriverRingConfig.Lay(
             _arena.Table, _arena.Allocate(DriverRingConfig.BytesNeeded(Size, features, IndirectEntries)), Size, features, IndirectEntries);
         _queue = DriverQueue.Open(config);
-        Loop = device.StartQueue(config.ToQueueConfig(index ?? (2 * device.Pairs.Count)), _arena.Table);
-        Loop.Queue.Enabled = true;
+        _config = config.ToQueueConfig(index ?? (2 * device.Pairs.Count));
+        Loop = Start(device, record);
     }
 
-    public IQueueLoop Loop { get; }
+    public IQueueLoop Loop { get; private set; }
 
     /// <summary>All that control queues can have, and the rings wanted.</summary>
     public static ulong FeaturesOf(Rings rings, int pairs = 2) =>
         rings.ToFeatures() | NetFeatures.CtrlVq | NetFeatures.CtrlRx | NetFeatures.CtrlMacAddr | (pairs > 1 ? NetFeatures.Mq : 0);
+
+    /// <summary>The device does nothing any more, at whatever it was; another one takes its queue over.</summary>
+    public void Die(NetDevice successor, InflightRecord? record)
+    {
+        _dead.Add(Loop);
+        Loop = Start(successor, record);
+    }
 
     /// <summary>Sends a command in pieces of the given lengths; the last takes the rest.</summary>
     /// <returns>The answer: 0 OK, 1 ERR.</returns>
@@ -103,10 +113,18 @@ internal sealed class ControlRig : IDisposable
     public void Dispose()
     {
         Loop.Dispose();
+        _dead.ForEach(loop => loop.Dispose());
         if (_ownsArena)
         {
             _arena.Dispose();
         }
+    }
+
+    private IQueueLoop Start(NetDevice device, InflightRecord? record)
+    {
+        IQueueLoop loop = device.StartQueue(_config with { Inflight = record }, _arena.Table);
+        loop.Queue.Enabled = true;
+        return loop;
     }
 
     private DriverBuffer Fill(ReadOnlySpan<byte> bytes)

@@ -85,6 +85,22 @@ public sealed class ControlTests
     }
 
     [Theory, MemberData(nameof(Formats))]
+    public void A_change_of_the_address_is_told_once_and_nothing_else_is(Rings rings)
+    {
+        using NetDevice device = Device();
+        using var rig = new ControlRig(device, ControlRig.FeaturesOf(rings));
+        var seen = new List<byte[]>();
+        device.ConfigChanged += () => seen.Add(MacOf(device));
+        Assert.Equal(Ok, rig.Send([1, 1, .. s_mac]));
+        Assert.Equal(Ok, rig.Send([4, 0, 2, 0]));
+        Assert.Equal(Error, rig.Send([1, 1, 0x53, 0, 0, 0, 0, 1]));
+        Assert.Empty(seen);
+        Assert.Equal(Ok, rig.Send([1, 1, .. s_other]));
+        Assert.Equal(Ok, rig.Send([1, 1, .. s_other]));
+        Assert.Equal(s_other, Assert.Single(seen));
+    }
+
+    [Theory, MemberData(nameof(Formats))]
     public void N5_commands_that_are_too_short_or_too_long_get_an_error_and_change_nothing(Rings rings)
     {
         using NetDevice device = Device();

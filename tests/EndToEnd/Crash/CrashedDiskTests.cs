@@ -11,27 +11,34 @@ namespace Paravane.EndToEnd.Crash;
 [Collection(BusyMachine.Name)]
 public sealed class CrashedDiskTests
 {
-    private const int Kills = 12;
+    /// <summary>Of each case: 800 in all, which are 1000 with those of <see cref="CrashedLoopTests"/> (threats I4). A kill and what follows take some 50 ms.</summary>
+    private const int Kills = 100;
 
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
 
     [Theory]
-    [InlineData(1, false, true)]
-    [InlineData(3, true, false)]
-    public void I4_split_rings_go_on_with_every_request_and_every_byte_after_kill_9(int queues, bool indirect, bool eventIndex) =>
-        Run<SplitDriver>(queues, indirect, eventIndex, 0);
+    [InlineData(1, false, true, false)]
+    [InlineData(1, false, true, true)]
+    [InlineData(3, true, false, false)]
+    [InlineData(3, true, false, true)]
+    public void I4_split_rings_go_on_with_every_request_and_every_byte_after_kill_9(int queues, bool indirect, bool eventIndex, bool onTmpfs) =>
+        Run<SplitDriver>(queues, indirect, eventIndex, onTmpfs, 0);
 
     [Theory]
-    [InlineData(1, false, true)]
-    [InlineData(3, true, false)]
-    public void I4_packed_rings_go_on_with_every_request_and_every_byte_after_kill_9(int queues, bool indirect, bool eventIndex) =>
-        Run<PackedDriver>(queues, indirect, eventIndex, VirtioFeatures.RingPacked);
+    [InlineData(1, false, true, false)]
+    [InlineData(1, false, true, true)]
+    [InlineData(3, true, false, false)]
+    [InlineData(3, true, false, true)]
+    public void I4_packed_rings_go_on_with_every_request_and_every_byte_after_kill_9(int queues, bool indirect, bool eventIndex, bool onTmpfs) =>
+        Run<PackedDriver>(queues, indirect, eventIndex, onTmpfs, VirtioFeatures.RingPacked);
 
-    private static void Run<TDriver>(int queues, bool indirect, bool eventIndex, ulong format)
+    private static void Run<TDriver>(int queues, bool indirect, bool eventIndex, bool onTmpfs, ulong format)
         where TDriver : struct, IDriverRing<TDriver>
     {
         ulong features = VirtioFeatures.Version1 | VirtioFeatures.IndirectDesc | format | (eventIndex ? VirtioFeatures.EventIdx : 0);
-        using var scratch = TemporaryDirectory.Create();
+
+        // An image in memory is read and written at once, one on a disk through io_uring: different things are under way when the end comes.
+        using TemporaryDirectory scratch = onTmpfs ? TemporaryDirectory.CreateOnTmpfs() : TemporaryDirectory.Create();
         string path = scratch.File("image");
         using (FileStream file = File.Create(path))
         {
@@ -43,23 +50,23 @@ public sealed class CrashedDiskTests
             Programs.Block, scratch.File("disk"), [$"--blk-file={path}", $"--num-queues={queues}", "--direct=off"], features, ram, queues, 64, indirect ? 3 : 0);
         DiskQueueLoad<TDriver>[] loads = [.. device.Queues.Select(queue => new DiskQueueLoad<TDriver>(queue, ram, indirect))];
         device.Start();
-        var random = new Random(queues);
-        double longest = 0;
+        var random = new Random((queues * 4) + (onTmpfs ? 2 : 0) + (format != 0 ? 1 : 0));
+        var times = new RestartTimes();
         for (int kill = 0; kill < Kills; kill++)
         {
-            RunFor(loads, TimeSpan.FromMilliseconds(random.Next(1, 40)));
-            long there = device.KillAndStartAgain();
+            RunFor(loads, TimeSpan.FromMilliseconds(random.Next(1, 20)));
+            long there = device.KillAndStartAgain(() => Array.ForEach(loads, load => load.Turn(submits: true)));
             int before = loads.Sum(load => load.Completed);
             RunUntil(loads, submits: true, () => loads.Sum(load => load.Completed) > before);
-            longest = Math.Max(longest, Stopwatch.GetElapsedTime(there).TotalMilliseconds);
+            times.Add(there);
         }
 
         RunUntil(loads, submits: false, () => loads.Sum(load => load.Outstanding) == 0);
         device.StopRings();
-        Assert.All(loads, load => Assert.True(load.Completed > Kills, $"{load.Completed} requests"));
+        Assert.True(loads.Sum(load => load.Completed) > Kills);
+        Assert.All(loads, load => Assert.True(load.Completed > DiskQueueLoad<TDriver>.Depth, $"{load.Completed} requests")); // the last queue has the least of a short life
         Assert.All(loads, load => load.AssertImage(new DiskImage(path)));
-        TestContext.Current.TestOutputHelper?.WriteLine($"{loads.Sum(load => load.Completed)} requests, at most {longest:0.0} ms from the socket to the first completion");
-        Assert.True(longest < 2000, $"{longest} ms from the socket to the first completion"); // 100 ms on a machine that does nothing else
+        times.AssertMedian(Kills);
     }
 
     private static void RunFor<TDriver>(DiskQueueLoad<TDriver>[] loads, TimeSpan time)

@@ -11,7 +11,7 @@ namespace Paravane.EndToEnd.Crash;
 [Collection(BusyMachine.Name)]
 public sealed class CrashedLoopTests
 {
-    private const int Kills = 10, Size = 64, HeaderBytes = 12, FrameBytes = 64, SlotBytes = 128;
+    private const int Kills = 100, Size = 64, HeaderBytes = 12, FrameBytes = 64, SlotBytes = 128;
     private const ulong MergeableBuffers = 1UL << 15; // VIRTIO_NET_F_MRG_RXBUF
 
     /// <summary>The wire is lossless, but a frame that was delivered before its sender heard of it is sent again by the successor.</summary>
@@ -33,7 +33,8 @@ public sealed class CrashedLoopTests
         GuestArea room = ram.Allocate(Size * SlotBytes, 4096), frames = ram.Allocate(Size * SlotBytes, 4096);
         Stack<ushort> freeRoom = new(Enumerable.Range(0, Size).Select(i => (ushort)i)), freeFrames = new(Enumerable.Range(0, Size).Select(i => (ushort)i));
         var times = new List<int>(); // by frame number
-        int expected = 0, doubled = 0;
+        int expected = 0, doubled = 0, completed = 0;
+        var restarts = new RestartTimes();
         device.Start();
         var random = new Random(9);
         for (int kill = 0; kill <= Kills; kill++)
@@ -48,7 +49,15 @@ public sealed class CrashedLoopTests
 
             if (kill < Kills)
             {
-                device.KillAndStartAgain();
+                long there = device.KillAndStartAgain(() => Turn(sends: true));
+                int before = completed;
+                while (completed == before)
+                {
+                    Assert.True(Stopwatch.GetElapsedTime(there) < TimeSpan.FromSeconds(20), "nothing completes");
+                    Turn(sends: true);
+                }
+
+                restarts.Add(there);
             }
         }
 
@@ -62,6 +71,7 @@ public sealed class CrashedLoopTests
         Assert.All(times, count => Assert.True(count >= 1));
         Assert.InRange(doubled, 0, Kills * Size);
         device.StopRings();
+        restarts.AssertMedian(Kills);
 
         void Turn(bool sends)
         {
@@ -75,11 +85,13 @@ public sealed class CrashedLoopTests
                 doubled += times[number]++ > 0 ? 1 : 0;
                 expected = Math.Max(expected, number + 1);
                 freeRoom.Push(slot);
+                completed++;
             }
 
             while (transmit.TryGetUsed(out ushort slot, out _))
             {
                 freeFrames.Push(slot);
+                completed++;
             }
 
             Assert.Equal((DriverFault.None, DriverFault.None), (receive.Fault, transmit.Fault));

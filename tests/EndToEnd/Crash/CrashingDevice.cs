@@ -38,17 +38,24 @@ internal sealed class CrashingDevice : IDisposable
     public void Start()
     {
         _frontend.SetInflight(_record);
+        foreach (FrontendQueue queue in _queues)
+        {
+            _frontend.SetVringEnable(queue.Index, enabled: true); // before they start: a ring of frames that is not enabled drops those that wait there
+        }
+
         FrontendDevice.Start(_frontend, Ram, _queues);
     }
 
     /// <summary>Ends the back-end at whatever it is doing, and lets another one take over.</summary>
+    /// <param name="whileAway">What the driver does in between: what the dead one has completed is not the next one's doing.</param>
     /// <returns>When the successor's socket was there.</returns>
-    public long KillAndStartAgain()
+    public long KillAndStartAgain(Action whileAway)
     {
         _process.Signal(Killed);
         _process.WaitForExit(TimeSpan.FromSeconds(20));
         _process.Dispose();
         _frontend.Dispose();
+        whileAway();
         _process = BackEnd.Start(_program, _socket, _options);
         long there = Stopwatch.GetTimestamp();
         _frontend = Connect();

@@ -110,6 +110,37 @@ public sealed class BadKernelTests
     }
 
     [Theory]
+    [InlineData("kernel")]
+    [InlineData("initrd")]
+    [InlineData("command line")]
+    [InlineData("low")]
+    [InlineData("entry")]
+    public void What_sizes_and_headers_tell_is_said_before_anything_is_started_in_the_same_words(string what)
+    {
+        foreach (bool compressed in (bool[])[false, true])
+        {
+            byte[] elf = what == "low" ? Patched(TestKernel.Elf(), ElfHeader.SizeBytes + 24, 0x7000) : TestKernel.Elf(entry: what == "entry" ? 0x10 : TestKernel.Entry, pvh: what != "entry");
+            using var file = new TestFile(compressed ? TestKernel.BzImage(TestKernel.Lz4(elf)) : elf);
+            using var initrd = new TestFile(new byte[4 << 20]);
+            ulong ram = what == "kernel" ? 16UL << 20 : 22UL << 20;
+            string? initrdPath = what == "initrd" ? initrd.Path : null;
+            string line = what == "command line" ? new string('x', 2048) : "quiet";
+            string? early = TryCheck(file.Path, initrdPath, ram, line);
+            bool isHidden = compressed && what is "low" or "entry"; // only the unpacked kernel tells
+            Assert.Equal(isHidden ? null : TryLoad(file.Path, initrdPath, ram, line), early);
+            Assert.NotNull(TryLoad(file.Path, initrdPath, ram, line));
+        }
+    }
+
+    [Fact]
+    public void A_missing_PVH_entry_is_told_before_anything_is_started()
+    {
+        using var file = new TestFile(TestKernel.Elf(pvh: false));
+        Assert.EndsWith("has no PVH entry point", TryCheck(file.Path, choice: EntryChoice.Pvh), StringComparison.Ordinal);
+        Assert.Null(TryCheck(file.Path));
+    }
+
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void A_kernel_cut_off_anywhere_is_a_clean_error(bool compressed)
@@ -193,12 +224,26 @@ public sealed class BadKernelTests
     /// <returns>The message of a clean error, or null when it loads. Other exceptions come through.</returns>
     private static string? TryLoad(string kernelPath, string? initrdPath = null, ulong ramBytes = Ram, string commandLine = "")
     {
-        using var memory = new BootMemory(ramBytes);
+        string? late = Refusal(kernelPath, initrdPath, (kernel, initrd) =>
+        {
+            using var memory = new BootMemory(ramBytes);
+            _ = BootLoader.Load(kernel, initrd, commandLine, memory.Table, ramBytes, Rsdp);
+        });
+        Assert.False(late is null && TryCheck(kernelPath, initrdPath, ramBytes, commandLine) is not null, "what loads is not refused before");
+        return late;
+    }
+
+    /// <returns>What is said before anything is started, or null.</returns>
+    private static string? TryCheck(string kernelPath, string? initrdPath = null, ulong ramBytes = Ram, string commandLine = "", EntryChoice choice = EntryChoice.Automatic) =>
+        Refusal(kernelPath, initrdPath, (kernel, initrd) => BootLoader.Check(kernel, initrd, commandLine, ramBytes, choice));
+
+    private static string? Refusal(string kernelPath, string? initrdPath, Action<KernelImage, BootFile?> step)
+    {
         try
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             using BootFile? initrd = initrdPath is null ? null : BootFile.Open("initrd", initrdPath);
-            _ = BootLoader.Load(kernel, initrd, commandLine, memory.Table, ramBytes, Rsdp);
+            step(kernel, initrd);
             return null;
         }
         catch (BootException failure)

@@ -1,4 +1,8 @@
+using Paravane.Hypervisor.Boot;
 using Paravane.Hypervisor.Machine;
+using Paravane.Hypervisor.Tests.Boot;
+using Paravane.Hypervisor.Virtio;
+using Paravane.Hypervisor.Workers;
 
 namespace Paravane.Hypervisor.Tests.Machine;
 
@@ -15,5 +19,46 @@ public sealed class VirtualMachineTests
         Assert.Contains($"{bits} bits", message, StringComparison.Ordinal);
         Assert.Contains("39", message, StringComparison.Ordinal);
         Assert.Contains("--transport=mmio", message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("kernel", "larger than the guest's memory")]
+    [InlineData("initrd", "does not fit")]
+    [InlineData("command line", "takes at most 2047")]
+    [InlineData("entry", "has no PVH entry point")]
+    public void What_does_not_fit_is_refused_before_any_worker_is_started(string what, string expected)
+    {
+        using var kernel = new TestFile(TestKernel.BzImage(TestKernel.Lz4(TestKernel.Elf()), what == "kernel" ? file => file[SetupHeader.InitBytes + 3] = 0x40 : null));
+        using var plain = new TestFile(TestKernel.Elf(pvh: false));
+        using var initrd = new TestFile(new byte[40 << 20]);
+        var worker = new Forbidden();
+        var options = new MachineOptions
+        {
+            KernelPath = what == "entry" ? plain.Path : kernel.Path,
+            InitrdPath = what == "initrd" ? initrd.Path : null,
+            Append = what == "command line" ? new string('x', 2048) : null,
+            Pvh = what == "entry",
+            MemoryBytes = 32 << 20,
+            Devices = [worker],
+        };
+        string message = Assert.Throws<BootException>(() => new VirtualMachine(options, _ => { })).Message;
+        Assert.Contains(expected, message, StringComparison.Ordinal);
+        Assert.False(worker.WasStarted);
+    }
+
+    /// <summary>A device whose worker must not be started.</summary>
+    private sealed record Forbidden : DeviceOptions
+    {
+        public override string Kind => "none";
+
+        public bool WasStarted { get; private set; }
+
+        protected override VhostUserOptions Describe(string name, int cpus) => new() { Name = name, DeviceId = VhostUserOptions.BlockDevice };
+
+        protected override IBackEnd NewBackEnd(int cpus)
+        {
+            WasStarted = true;
+            throw new IOException("it was started all the same");
+        }
     }
 }

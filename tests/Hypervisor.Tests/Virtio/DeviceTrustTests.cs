@@ -111,7 +111,7 @@ public sealed class DeviceTrustTests
     }
 
     [Fact]
-    public void H4_random_configurations_leave_a_network_device_as_it_was_but_for_its_link()
+    public void H4_random_configurations_leave_a_network_device_as_it_was_but_for_its_link_and_a_possible_address()
     {
         byte[] config = DeviceRig.NetConfig(1);
         using var rig = new DeviceRig(
@@ -120,10 +120,11 @@ public sealed class DeviceTrustTests
         rig.Start(Accepted, rig.Queue(0), rig.Queue(1));
         byte[] before = Read(rig.Device);
         var random = new Random(4);
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 6; i++)
         {
             byte[] next = new byte[12];
             random.NextBytes(next);
+            next[0] = (byte)((next[0] & ~1) | (i & 1)); // each other one is a group's
             int asked = Asked();
             config = next;
             Change(rig);
@@ -132,8 +133,9 @@ public sealed class DeviceTrustTests
             byte[] now = Read(rig.Device);
             Assert.InRange(now[6], 0, 1);
             Assert.Equal(0, now[7]);
-            Assert.Equal(before[..6], now[..6]);
+            Assert.Equal((i & 1) == 0 ? next[..6] : before[..6], now[..6]);
             Assert.Equal(before[8..], now[8..]);
+            before = now;
         }
 
         int Asked() => rig.Source[0].Received.Count(message => message.Request == FrontendRequest.GetConfig);

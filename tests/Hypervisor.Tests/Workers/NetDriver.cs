@@ -7,7 +7,7 @@ using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Workers;
 
-/// <summary>A guest's network driver on the first pair of queues: frames of one buffer each, up to sixteen under way in each direction, completions by call.</summary>
+/// <summary>A guest's network driver on one pair of queues: frames of one buffer each, up to sixteen under way in each direction, completions by call.</summary>
 internal sealed class NetDriver<TRing> : IDisposable
     where TRing : struct, IDriverRing<TRing>
 {
@@ -23,11 +23,11 @@ internal sealed class NetDriver<TRing> : IDisposable
     private readonly Queue<ushort> _free = new();
     private TRing _receiveRing, _transmitRing;
 
-    public NetDriver(WorkerRig rig, ulong features)
+    public NetDriver(WorkerRig rig, ulong features, int pair = 0)
     {
         _device = rig.Device;
-        _receive = new FrontendQueue(rig.Ram, 0, QueueSize, features);
-        _transmit = new FrontendQueue(rig.Ram, 1, QueueSize, features);
+        _receive = new FrontendQueue(rig.Ram, 2 * pair, QueueSize, features);
+        _transmit = new FrontendQueue(rig.Ram, (2 * pair) + 1, QueueSize, features);
         _receiveRing = TRing.Open(_receive.Ring);
         _transmitRing = TRing.Open(_transmit.Ring);
         for (ushort slot = 0; slot < Depth; slot++)

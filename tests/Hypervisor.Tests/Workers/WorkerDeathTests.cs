@@ -11,6 +11,7 @@ namespace Paravane.Hypervisor.Tests.Workers;
 public sealed class WorkerDeathTests
 {
     private const ulong Base = VirtioFeatures.Version1 | VirtioFeatures.EventIdx;
+    private const ulong Controlled = (1UL << 5) | (1UL << 17) | (1UL << 22) | (1UL << 23); // VIRTIO_NET_F_MAC, _CTRL_VQ, _MQ, _CTRL_MAC_ADDR
     private const int Blocks = 1024;
 
     [Theory]
@@ -25,6 +26,21 @@ public sealed class WorkerDeathTests
         else
         {
             SurviveKills<PackedDriver>(Base | VirtioFeatures.RingPacked);
+        }
+    }
+
+    [Theory]
+    [InlineData(RingFormat.Split)]
+    [InlineData(RingFormat.Packed)]
+    public void A_NIC_goes_on_with_the_pairs_and_the_address_that_its_driver_chose_through_the_death_of_its_worker(RingFormat format)
+    {
+        if (format == RingFormat.Split)
+        {
+            KeepChoice<SplitDriver>(Base | Controlled);
+        }
+        else
+        {
+            KeepChoice<PackedDriver>(Base | Controlled | VirtioFeatures.RingPacked);
         }
     }
 
@@ -51,6 +67,56 @@ public sealed class WorkerDeathTests
         times.Sort();
         Assert.True(times[2] < limit, $"the median of {string.Join(", ", times.Select(time => $"{time:0.0}"))} ms");
         Assert.Equal(0, rig.NeedsReset);
+    }
+
+    /// <summary>Frames on both pairs of a loop, which drops what is sent on a pair that is not in use.</summary>
+    private static void KeepChoice<TRing>(ulong features)
+        where TRing : struct, IDriverRing<TRing>
+    {
+        byte[] address = [0x52, 0x54, 0, 0xab, 0xcd, 0xef], own = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+        using WorkerRig rig = WorkerRig.Net("--net=loop", "--queue-pairs=2", "--mac=52:54:00:12:34:56");
+        using var first = new NetDriver<TRing>(rig, features);
+        using var second = new NetDriver<TRing>(rig, features, pair: 1);
+        using var control = new ControlDriver<TRing>(rig, features);
+        rig.Device.Start(features, [.. first.Setups, .. second.Setups, control.Setup]);
+        first.Begin();
+        second.Begin();
+        Assert.True(second.TrySend(Frame(0)));
+        Assert.Null(second.Receive(TimeSpan.FromMilliseconds(200)));
+        Assert.Equal(0, control.Send(4, 0, 2, 0)); // VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET
+        Assert.Equal(0, control.Send([1, 1, .. address])); // VIRTIO_NET_CTRL_MAC_ADDR_SET
+        Wait.Until(() => Address().AsSpan().SequenceEqual(address));
+        for (byte life = 1; life <= 4; life++)
+        {
+            foreach (NetDriver<TRing> pair in (NetDriver<TRing>[])[first, second])
+            {
+                Assert.True(pair.TrySend(Frame(life)));
+                byte[]? frame = pair.Receive(Wait.Limit);
+                Assert.True(frame is not null, $"nothing came back on {(pair == first ? "the first" : "the second")} pair in life {life}");
+                Assert.Equal(Frame(life), frame);
+            }
+
+            rig.Kill();
+            Wait.Until(() => rig.Device.Counters.Restarts == life); // until its rings are enabled the wire is not plugged in
+        }
+
+        Thread.Sleep(200); // the configuration is looked at once more when the rings run
+        Assert.Equal(address, Address());
+        Assert.Equal(1, rig.Device.Counters.ConfigChanges);
+        using var stopped = new ManualResetEventSlim();
+        rig.Device.Stop(stopped.Set);
+        Assert.True(stopped.Wait(Wait.Limit, TestContext.Current.CancellationToken));
+        Assert.Equal(own, Address());
+        Assert.Equal(0, rig.NeedsReset);
+
+        byte[] Address()
+        {
+            byte[] read = new byte[6];
+            rig.Device.ReadConfig(0, read);
+            return read;
+        }
+
+        static byte[] Frame(byte filling) => [.. Enumerable.Repeat((byte)2, 12), .. Enumerable.Repeat(filling, 52)];
     }
 
     /// <summary>Random reads and writes, verified, while the worker dies again and again.</summary>

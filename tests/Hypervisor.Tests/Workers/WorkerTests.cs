@@ -5,6 +5,7 @@ using Paravane.Hypervisor.Workers;
 using Paravane.VirtioQueues.Driver;
 using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Spec;
+using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Workers;
 
@@ -80,6 +81,33 @@ public sealed class WorkerTests
         Assert.Equal(pid, rig.Device.WorkerProcessId);
         Assert.Equal(0, rig.Device.Counters.Losses);
         Assert.Equal(3, rig.Device.Counters.Starts);
+    }
+
+    [Fact]
+    public void H1_a_worker_that_hangs_is_replaced_at_a_reset_and_the_next_driver_is_served()
+    {
+        const int Stopped = 19; // SIGSTOP
+        using WorkerRig rig = WorkerRig.Disk("--blk-ram=16M");
+        int hung = rig.Device.WorkerProcessId!.Value;
+        using (var driver = new DiskDriver<SplitDriver>(rig, 0, Base))
+        {
+            rig.Device.Start(Base, [driver.Setup]);
+            driver.Submit(0, write: false, block: 0);
+            _ = driver.Collect();
+            Assert.Equal(0, LibC.kill(hung, Stopped));
+            Wait.Until(() => Directory.GetDirectories($"/proc/{hung}/task").All(thread => File.ReadAllText($"{thread}/stat").Contains(") T ", StringComparison.Ordinal)));
+            driver.Submit(0, write: false, block: 0);
+            using var stopped = new ManualResetEventSlim();
+            rig.Device.Stop(stopped.Set);
+            Assert.True(stopped.Wait(Wait.Limit, TestContext.Current.CancellationToken));
+        }
+
+        Assert.False(Directory.Exists($"/proc/{hung}"));
+        using var next = new DiskDriver<SplitDriver>(rig, 0, Base);
+        rig.Device.Start(Base, [next.Setup]);
+        next.Submit(0, write: false, block: 1);
+        _ = next.Collect();
+        Assert.Equal(0, rig.NeedsReset);
     }
 
     [Fact]

@@ -15,9 +15,9 @@ public sealed class InflightTests
     public static TheoryData<ulong> Formats => [Machine.Split, Machine.Packed];
 
     [Theory]
-    [InlineData(Machine.Split, 2 * 1088)]
-    [InlineData(Machine.Packed, 2 * 2112)]
-    public void A_fresh_record_is_zeroed_and_as_large_as_its_layout_and_nobody_can_resize_it(ulong features, int expectedBytes)
+    [InlineData(Machine.Split, (2 * 1088) + 64)]
+    [InlineData(Machine.Packed, (2 * 2112) + 64)]
+    public void A_fresh_record_is_zeroed_and_as_large_as_its_layout_with_the_devices_word_and_nobody_can_resize_it(ulong features, int expectedBytes)
     {
         using var server = new TestServer(new EchoDevice());
         using var machine = new Machine(server.Connect(), features);
@@ -60,7 +60,7 @@ public sealed class InflightTests
         using Frontend first = server.Connect();
         first.Send(FrontendRequest.SetProtocolFeatures, (ulong)Machine.AllProtocol);
         using FileDescriptor file = Get(first, 2, 64, out InflightArea area);
-        Assert.Equal(InflightRecord.BytesNeeded(RingFormat.Packed, 2, 64), area.SizeBytes);
+        Assert.Equal(InflightRecord.BytesWithWord(RingFormat.Packed, 2, 64), area.SizeBytes);
         Assert.True(Set(first, area, file));
         using var machine = new Machine(first, Machine.Packed);
         using TestRing ring = TestRing.Of(machine).Start();
@@ -95,7 +95,7 @@ public sealed class InflightTests
         using var machine = new Machine(server.Connect(), features);
         using FileDescriptor good = Get(machine.Frontend, 2, 64, out InflightArea area);
         Assert.True(Set(machine.Frontend, area, good));
-        ulong size = area.SizeBytes;
+        ulong size = InflightRecord.BytesNeeded(features == Machine.Packed ? RingFormat.Packed : RingFormat.Split, 2, 64);
         using MemFd file = MemFd.Create("inflight-test", 8192);
         Assert.False(Set(machine.Frontend, new InflightArea(size - 1, 0, 2, 64), file));
         Assert.False(Set(machine.Frontend, new InflightArea(0, 0, 2, 64), file));
@@ -272,6 +272,39 @@ public sealed class InflightTests
         ring.Reopen(); // from index 0 again, where the record says 5
         ring.Start();
         ring.Echo(5);
+    }
+
+    /// <summary>Those of libvhost-user and of DPDK end with the last queue's part.</summary>
+    [Theory, MemberData(nameof(Formats))]
+    public void A_record_without_room_for_the_devices_word_is_as_good_as_any_for_requests(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        ulong size = InflightRecord.BytesNeeded(features == Machine.Packed ? RingFormat.Packed : RingFormat.Split, 2, 64);
+        using MemFd file = MemFd.Create("inflight-test", size);
+        Assert.True(Set(machine.Frontend, new InflightArea(size, 0, 2, 64), file));
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo(3);
+        Assert.True(machine.Frontend.Try(FrontendRequest.ResetDevice));
+        Assert.True(machine.Frontend.Try(FrontendRequest.SetFeatures, features));
+        ring.Reopen();
+        ring.Start();
+        ring.Echo(3);
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void A_reset_forgets_the_devices_word(ulong features)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using FileDescriptor file = Get(machine.Frontend, 2, 64, out InflightArea area);
+        using Mapping map = Mapping.OfFile(file, 0, (nuint)area.SizeBytes);
+        Span<byte> word = Bytes(map).Slice((int)area.SizeBytes - 64, sizeof(ulong));
+        word.Fill(0x77);
+        Assert.True(Set(machine.Frontend, area, file));
+        Assert.Equal(0x77, word[0]);
+        Assert.True(machine.Frontend.Try(FrontendRequest.ResetDevice));
+        Assert.False(word.ContainsAnyExcept((byte)0));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Paravane.VhostServer.Protocol;
 using Paravane.VhostServer.Tests.Support;
 using Paravane.VirtioQueues.Linux;
@@ -166,6 +167,35 @@ public sealed class NegotiationTests
         using TestRing ring = TestRing.Of(machine).Start();
         Reply first = channel.Receive()!;
         Assert.Equal(((uint)BackendRequest.ConfigChangeMsg, MessageFlags.Version1, 0), ((uint)first.Request, first.Flags, first.Payload.Length));
+        device.RaiseConfigChanged();
+        Assert.NotNull(channel.Receive());
+    }
+
+    [Fact]
+    public void Config_changes_without_end_are_told_a_few_times_a_second_and_the_last_one_is()
+    {
+        var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect());
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        using var channel = new Frontend(ours);
+        Assert.True(machine.Frontend.Try(FrontendRequest.SetBackendReqFd, [], theirs));
+        theirs.Dispose();
+        using TestRing ring = TestRing.Of(machine).Start();
+        var clock = Stopwatch.StartNew();
+        while (clock.ElapsedMilliseconds < 450)
+        {
+            device.RaiseConfigChanged();
+            Assert.True(machine.Frontend.IsServed());
+        }
+
+        int told = 0;
+        while (ours.TryReceive(new byte[MessageHeader.SizeInBytes], null, out _) > 0)
+        {
+            told++;
+        }
+
+        Assert.InRange(told, 1, 1 + (int)(clock.ElapsedMilliseconds / 100));
         device.RaiseConfigChanged();
         Assert.NotNull(channel.Receive());
     }

@@ -31,8 +31,12 @@ public sealed class LayoutTests
     [InlineData(RingFormat.Packed, 1, 2, 128)]
     [InlineData(RingFormat.Packed, 4, 128, 4 * 4160)]
     [InlineData(RingFormat.Packed, 256, 32768, 256 * 1048640)]
-    public void Parts_follow_each_other_at_multiples_of_64_bytes(RingFormat format, int queues, int size, int expectedBytes) =>
+    public void Parts_follow_each_other_at_multiples_of_64_bytes_and_the_devices_word_has_as_many_behind_them(RingFormat format, int queues, int size, int expectedBytes)
+    {
         Assert.Equal((ulong)expectedBytes, InflightRecord.BytesNeeded(format, queues, size));
+        Assert.Equal((ulong)expectedBytes, (ulong)queues * InflightRecord.PartBytes(format, size));
+        Assert.Equal((ulong)expectedBytes + 64, InflightRecord.BytesWithWord(format, queues, size));
+    }
 
     private static void Check<T>(int size, params (string Field, int Offset)[] fields)
         where T : unmanaged
