@@ -47,8 +47,8 @@ public sealed class NestedTests
         AssertSameDisk(host, vm, "vdb");
         Assert.DoesNotContain("error", vm.Run("dmesg"), StringComparison.OrdinalIgnoreCase);
         host.Run("kill -9 $(pidof paravane-net)");
-        vm.Run("ping -q -c 5 -i 0.3 -W 5 10.0.0.1");
         WaitForRestarts(vm, [3, 3, 1]);
+        vm.Run("ping -q -c 5 -i 0.3 -W 5 10.0.0.1");
 
         // Stopped and started from outside: the guest's clock jumps, its data do not.
         vm.Control("pause");

@@ -33,4 +33,19 @@ internal static class LoadRig
         load.Abandon();
         Assert.True(load.IsDone);
     }
+
+    /// <summary>Bytes that a thousand turns of the load allocate, without what the device allocates in between.</summary>
+    public static long AllocatedByTurns(ILoad load, Func<bool> serve)
+    {
+        long allocated = 0;
+        for (int i = 0; i < 1000; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            _ = load.RunTurn();
+            allocated += GC.GetAllocatedBytesForCurrentThread() - before;
+            _ = serve();
+        }
+
+        return allocated;
+    }
 }

@@ -77,7 +77,7 @@ public sealed class NetLoadTests
     {
         using var rig = new Rig(RingFormat.Packed, LoopFault.PlugsInLate, 64, mergeable: true, verify);
         Assert.True(IsReadyWithin(rig, TimeSpan.FromSeconds(10)));
-        Assert.Equal(4, rig.Load.Counters.Sent); // one at a time: three vanished, the fourth came back
+        Assert.Equal(4 + Rig.Burst, rig.Load.Counters.Sent); // one at a time: three vanished, the fourth came back, and the first burst followed
         LoadRig.Run(rig.Load, rig.Serve);
         Assert.Equal((0L, 0L), (rig.Load.Counters.Errors, rig.Load.Counters.Lost));
         Assert.Equal(rig.Load.Counters.Sent, rig.Load.Counters.Done + 3);
@@ -113,13 +113,11 @@ public sealed class NetLoadTests
             _ = rig.Serve();
         }
 
-        long allocated = 0;
-        for (int i = 0; i < 1000; i++)
+        // A path that is taken for the first time, as after a pause of the whole machine, may initialise something; a turn that allocates does so again.
+        long allocated = 1;
+        for (int pass = 0; pass < 2 && allocated != 0; pass++)
         {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            _ = rig.Load.RunTurn();
-            allocated += GC.GetAllocatedBytesForCurrentThread() - before;
-            _ = rig.Serve();
+            allocated = LoadRig.AllocatedByTurns(rig.Load, rig.Serve);
         }
 
         Assert.Equal(0, allocated);
@@ -147,6 +145,8 @@ public sealed class NetLoadTests
 
     private sealed class Rig : IDisposable
     {
+        public const int Burst = 16;
+
         private const int QueueSize = 64;
 
         private readonly GuestRam _ram = GuestRam.Create(4 << 20);
@@ -164,7 +164,7 @@ public sealed class NetLoadTests
                 Pair = 0,
                 Mode = NetMode.Loop,
                 FrameBytes = frameBytes,
-                Burst = 16,
+                Burst = Burst,
                 Mergeable = mergeable,
                 Verify = verify,
                 ReceiveKick = _receive.Kick,
