@@ -106,7 +106,11 @@ internal sealed class DeviceShape
     /// <param name="queue">The guest's index.</param>
     /// <param name="accepted">What the guest accepted: without several pairs the control queue is the third (virtio 1.2 §5.1.2).</param>
     public int RingOf(int queue, ulong accepted) =>
-        queue == _controlQueue && DeviceId == VhostUserOptions.NetDevice && (accepted & DeviceFeatures.NetMultiQueue) != 0 ? _controlRing : queue;
+        IsControl(queue) && (accepted & DeviceFeatures.NetMultiQueue) != 0 ? _controlRing : queue;
+
+    /// <summary>True for the queue by which a driver says how the others are to be used.</summary>
+    /// <param name="queue">The guest's index.</param>
+    public bool IsControl(int queue) => queue == _controlQueue && DeviceId == VhostUserOptions.NetDevice;
 
     /// <summary>Takes from a newly read configuration what a device of this type may change, where it makes sense.</summary>
     /// <param name="current">What the guest reads.</param>

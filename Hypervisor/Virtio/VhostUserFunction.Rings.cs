@@ -61,8 +61,8 @@ internal sealed partial class VhostUserFunction
         {
             VhostUserQueue queue = _queues[setup.Index];
             _frontend!.SetVringNum(queue.Ring, queue.Config.Size);
-            Tell(queue);
             _frontend.SetVringEnable(queue.Ring, enabled: true);
+            Tell(queue);
             queue.Kick.Signal();
         });
     }
@@ -269,14 +269,12 @@ internal sealed partial class VhostUserFunction
             return;
         }
 
-        foreach (VhostUserQueue queue in _queues.Values)
-        {
-            Tell(queue);
-        }
-
-        foreach (VhostUserQueue queue in _queues.Values)
+        // Enabled before it starts: of a ring that runs and is not enabled yet, a back-end would take the frames that wait there and drop them. The control
+        // queue first: until it runs nobody has said which pairs are in use.
+        foreach (VhostUserQueue queue in _queues.Values.OrderBy(ring => _shape.IsControl(ring.Config.Index) ? 0 : 1))
         {
             frontend.SetVringEnable(queue.Ring, enabled: true);
+            Tell(queue);
         }
 
         frontend.SetStatus(Negotiated | VirtioStatus.DriverOk);

@@ -39,6 +39,16 @@ internal sealed class NetDriver<TRing> : IDisposable
         }
     }
 
+    /// <summary>Every frame that was sent has been taken by the device.</summary>
+    public bool IsIdle
+    {
+        get
+        {
+            Reclaim();
+            return _free.Count == Depth;
+        }
+    }
+
     public IEnumerable<VirtqueueSetup> Setups => [SetupOf(_receive), SetupOf(_transmit)];
 
     /// <summary>Tells the device of the receive buffers; once it is started.</summary>
@@ -52,12 +62,7 @@ internal sealed class NetDriver<TRing> : IDisposable
     /// <returns>False: none came free.</returns>
     public bool TrySend(ReadOnlySpan<byte> frame)
     {
-        while (_transmitRing.TryGetUsed(out ushort done, out _))
-        {
-            _free.Enqueue(done);
-        }
-
-        Assert.Equal(DriverFault.None, _transmitRing.Fault);
+        Reclaim();
         if (!_free.TryDequeue(out ushort slot))
         {
             return false;
@@ -107,6 +112,16 @@ internal sealed class NetDriver<TRing> : IDisposable
                 _receive.Call.Drain();
             }
         }
+    }
+
+    private void Reclaim()
+    {
+        while (_transmitRing.TryGetUsed(out ushort done, out _))
+        {
+            _free.Enqueue(done);
+        }
+
+        Assert.Equal(DriverFault.None, _transmitRing.Fault);
     }
 
     public void Dispose()

@@ -44,6 +44,21 @@ public sealed class WorkerDeathTests
         }
     }
 
+    [Theory]
+    [InlineData(RingFormat.Split)]
+    [InlineData(RingFormat.Packed)]
+    public void Frames_that_are_sent_while_there_is_no_worker_wait_for_the_next_one(RingFormat format)
+    {
+        if (format == RingFormat.Split)
+        {
+            SendIntoTheVoid<SplitDriver>(Base);
+        }
+        else
+        {
+            SendIntoTheVoid<PackedDriver>(Base | VirtioFeatures.RingPacked);
+        }
+    }
+
     [Fact]
     public void The_first_completion_comes_within_100_ms_of_the_connection()
     {
@@ -94,10 +109,11 @@ public sealed class WorkerDeathTests
                 byte[]? frame = pair.Receive(Wait.Limit);
                 Assert.True(frame is not null, $"nothing came back on {(pair == first ? "the first" : "the second")} pair in life {life}");
                 Assert.Equal(Frame(life), frame);
+                Wait.Until(() => pair.IsIdle); // else it would come a second time
             }
 
             rig.Kill();
-            Wait.Until(() => rig.Device.Counters.Restarts == life); // until its rings are enabled the wire is not plugged in
+            Wait.Until(() => rig.Device.Counters.Restarts == life);
         }
 
         Thread.Sleep(200); // the configuration is looked at once more when the rings run
@@ -117,6 +133,38 @@ public sealed class WorkerDeathTests
         }
 
         static byte[] Frame(byte filling) => [.. Enumerable.Repeat((byte)2, 12), .. Enumerable.Repeat(filling, 52)];
+    }
+
+    private static void SendIntoTheVoid<TRing>(ulong features)
+        where TRing : struct, IDriverRing<TRing>
+    {
+        const int Lives = 10;
+        using WorkerRig rig = WorkerRig.Net("--net=loop");
+        using var driver = new NetDriver<TRing>(rig, features);
+        rig.Device.Start(features, [.. driver.Setups]);
+        driver.Begin();
+        for (int life = 0; life < Lives; life++)
+        {
+            for (byte i = 0; i < NetDriver<TRing>.Depth / 2; i++)
+            {
+                Assert.True(driver.TrySend(Frame(life, i)));
+            }
+
+            for (byte i = 0; i < NetDriver<TRing>.Depth / 2; i++)
+            {
+                byte[]? frame = driver.Receive(Wait.Limit);
+                Assert.True(frame is not null, $"frame {i} of life {life} did not come back");
+                Assert.Equal(Frame(life, i), frame);
+            }
+
+            // All of it is back on the transmit ring, too, so that nothing comes a second time.
+            Wait.Until(() => driver.IsIdle);
+            rig.Kill();
+        }
+
+        Assert.Equal(0, rig.NeedsReset);
+
+        static byte[] Frame(int life, byte number) => [.. Enumerable.Repeat((byte)2, 12), .. Enumerable.Repeat((byte)life, 26), .. Enumerable.Repeat(number, 26)];
     }
 
     /// <summary>Random reads and writes, verified, while the worker dies again and again.</summary>
