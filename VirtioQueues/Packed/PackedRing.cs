@@ -131,7 +131,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
     /// <inheritdoc/>
     bool IRing<PackedRing>.TryTake(ref ChainWalker walker, ChainSlot* slot, ref ChainFault fault)
     {
-        // Acquire by the flags, then one untorn snapshot that is checked again: nothing else is read of this descriptor.
+        // Acquire by the flags, then a snapshot that is checked again: nothing else is read of this descriptor.
         if (!IsAvailable(FlagsOf(_availPosition), _availWrap))
         {
             return false;
@@ -180,7 +180,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
         InFlightMap inFlight = _inFlight;
         while (to < end)
         {
-            // One untorn snapshot, flags first where it takes two loads: a descriptor is complete once its flags say so. Available and no list, in one test.
+            // The flags are read first: a descriptor is complete once they say so. Available and no list, in one test.
             DescriptorSnapshot word = DescriptorSnapshot.Load(desc);
             uint flags = (uint)word.PackedFlags, id = word.PackedId;
             if ((flags & Shape) != wanted || !inFlight.TryAdd(id))
