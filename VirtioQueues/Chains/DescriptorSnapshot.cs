@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Paravane.VirtioQueues.Spec;
 
 namespace Paravane.VirtioQueues.Chains;
@@ -36,14 +38,21 @@ internal readonly unsafe struct DescriptorSnapshot
     /// <summary>Flags of a packed descriptor.</summary>
     public VirtqDescFlags PackedFlags => (VirtqDescFlags)(ushort)(_high >> 48);
 
-    /// <summary>Reads a descriptor, 8-byte aligned: its halves one after the other, each whole.</summary>
+    /// <summary>Reads a descriptor, 16-byte aligned. One load where the CPU has AVX (such a load is not torn), else two that are each whole.</summary>
     /// <remarks>
-    /// Acquire by the upper half, which holds the flags that make a packed descriptor available: the address is read after them. One load of 16 bytes would do on
-    /// processors with AVX, which do not tear it; emulated ones (QEMU's TCG) do, the lower half first, and then an old address comes with new flags.
+    /// A packed descriptor must have been seen available before: an emulated processor (QEMU's TCG) does tear the load, the lower half first, and would bring
+    /// the address of the slot's last use together with new flags.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static DescriptorSnapshot Load(void* descriptor)
     {
+        if (Avx.IsSupported)
+        {
+            Vector128<ulong> both = Vector128.LoadAligned((ulong*)descriptor);
+            return new DescriptorSnapshot(both.ToScalar(), both.GetElement(1));
+        }
+
+        // The upper half first: it holds the flags by which a packed descriptor was found available.
         ulong high = Volatile.Read(ref ((ulong*)descriptor)[1]);
         return new DescriptorSnapshot(Volatile.Read(ref ((ulong*)descriptor)[0]), high);
     }

@@ -180,7 +180,12 @@ public unsafe struct PackedRing : IRing<PackedRing>
         InFlightMap inFlight = _inFlight;
         while (to < end)
         {
-            // The flags are read first: a descriptor is complete once they say so. Available and no list, in one test.
+            // Acquire by the flags, available and no list in one test; then a snapshot that is checked again.
+            if ((Volatile.Read(ref ((ushort*)desc)[7]) & Shape) != wanted)
+            {
+                break;
+            }
+
             DescriptorSnapshot word = DescriptorSnapshot.Load(desc);
             uint flags = (uint)word.PackedFlags, id = word.PackedId;
             if ((flags & Shape) != wanted || !inFlight.TryAdd(id))
