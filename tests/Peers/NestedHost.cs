@@ -103,7 +103,7 @@ public sealed class NestedHost : IDisposable
             printf 'root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n' > /etc/group
             chgrp 104 /dev/kvm; chmod 660 /dev/kvm
             export {Mark}=1 DOTNET_ROOT={RuntimeRoot} DOTNET_TieredPGO=0 TESTINGPLATFORM_TELEMETRY_OPTOUT=1 TMPDIR=/tmp
-            /{TestRoot}/artifacts/bin/{assembly}/debug/{program} --no-ansi --no-progress --filter-trait Needs=KVM \
+            /{TestRoot}/artifacts/bin/{assembly}/debug/{program} --no-ansi --no-progress --parallel none --filter-trait Needs=KVM \
                 --report-ctrf --report-ctrf-filename report.json --results-directory /tmp/results
             """,
             limitSeconds);

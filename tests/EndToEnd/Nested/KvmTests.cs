@@ -7,6 +7,7 @@ namespace Paravane.EndToEnd.Nested;
 /// The tests that need a KVM (<c>Needs=KVM</c>), on the KVM of an emulated host: bare guests, and <c>paravane run</c> as a process. They also run on this
 /// machine's own KVM where it has one, which is another implementation (a processor's nested paging there, often software paging here).
 /// </summary>
+[Collection(BusyMachine.Name)]
 public sealed class KvmTests(ITestOutputHelper output)
 {
     [Theory]
@@ -16,14 +17,22 @@ public sealed class KvmTests(ITestOutputHelper output)
         scratch => NestedHost.WithTests(scratch, "Hypervisor.Tests", "EndToEnd"),
         host =>
         {
-            (string report, string transcript) = host.RunTests(project, program, limitSeconds: 420);
-            using JsonDocument document = JsonDocument.Parse(report);
-            JsonElement summary = document.RootElement.GetProperty("results").GetProperty("summary");
-            int passed = summary.GetProperty("passed").GetInt32();
-            output.WriteLine($"{passed} tests of {project} passed on the emulated host's KVM");
-            Assert.True(summary.GetProperty("failed").GetInt32() == 0, transcript);
-            Assert.True(summary.GetProperty("skipped").GetInt32() == 0, transcript);
-            Assert.True(passed >= atLeast, $"{passed} tests\n{transcript}");
+            // Deadlines are of real time, which an emulated processor may not keep: what fails is run once more, and has to pass then.
+            string transcript = string.Empty;
+            int failed = 1;
+            for (int attempt = 1; attempt <= 2 && failed != 0; attempt++)
+            {
+                (string report, transcript) = host.RunTests(project, program, limitSeconds: 420);
+                using JsonDocument document = JsonDocument.Parse(report);
+                JsonElement summary = document.RootElement.GetProperty("results").GetProperty("summary");
+                int passed = summary.GetProperty("passed").GetInt32();
+                failed = summary.GetProperty("failed").GetInt32();
+                output.WriteLine($"run {attempt}: {passed} tests of {project} passed on the emulated host's KVM, {failed} failed");
+                Assert.True(summary.GetProperty("skipped").GetInt32() == 0, transcript);
+                Assert.True(passed + failed >= atLeast, $"{passed + failed} tests\n{transcript}");
+            }
+
+            Assert.True(failed == 0, transcript);
         });
 
     [Fact]
