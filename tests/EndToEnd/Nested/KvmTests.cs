@@ -10,7 +10,11 @@ namespace Paravane.EndToEnd.Nested;
 [Collection(BusyMachine.Name)]
 public sealed class KvmTests(ITestOutputHelper output)
 {
-    [Theory]
+    /// <remarks>
+    /// Runs when asked for (<c>make test PROJECT=EndToEnd ARGS='--explicit only'</c>): the emulated host has been seen to stand still in the midst of them, which says
+    /// nothing about the tests and costs minutes.
+    /// </remarks>
+    [Theory(Explicit = true)]
     [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 62)]
     [InlineData("EndToEnd", "Paravane.EndToEnd", 64)]
     public void What_needs_a_KVM_passes_on_an_emulated_hosts(string project, string program, int atLeast) => EmulatedHost.Try(
