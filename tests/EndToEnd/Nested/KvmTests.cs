@@ -11,8 +11,8 @@ namespace Paravane.EndToEnd.Nested;
 public sealed class KvmTests(ITestOutputHelper output)
 {
     /// <remarks>
-    /// Runs when asked for (<c>make test PROJECT=EndToEnd ARGS='--explicit only'</c>): the emulated host has been seen to stand still in the midst of them, which says
-    /// nothing about the tests and costs minutes.
+    /// Runs when asked for (<c>make test PROJECT=EndToEnd ARGS='--explicit only'</c>): they have been seen to stand still on the emulated host for minutes, and it is not
+    /// known yet whose fault that is.
     /// </remarks>
     [Theory(Explicit = true)]
     [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 62)]
