@@ -13,7 +13,7 @@ internal sealed record Machine(string Date, string Processor, int Processors, st
         Environment.ProcessorCount,
         File.ReadAllText("/proc/sys/kernel/osrelease").Trim().Split('-')[0],
         FirstLine("git", "-C", Programs.RepositoryRoot, "rev-parse", "--short", "HEAD"),
-        FirstLine("dpkg-query", "--show", "--showformat=${Version}", "dpdk"),
+        FirstLine("dpkg-query", "--show", "--showformat=${Version}", "dpdk-dev"),
         FirstLine("dpkg-query", "--show", "--showformat=${Version}", "qemu-system-common"));
 
     private static string ModelName() =>
