@@ -10,11 +10,7 @@ namespace Paravane.EndToEnd.Nested;
 [Collection(BusyMachine.Name)]
 public sealed class KvmTests(ITestOutputHelper output)
 {
-    /// <remarks>
-    /// Runs when asked for (<c>make test PROJECT=EndToEnd ARGS='--explicit only'</c>): they have been seen to stand still on the emulated host for minutes, and it is not
-    /// known yet whose fault that is.
-    /// </remarks>
-    [Theory(Explicit = true)]
+    [Theory]
     [InlineData("Hypervisor.Tests", "Paravane.Hypervisor.Tests", 62)]
     [InlineData("EndToEnd", "Paravane.EndToEnd", 64)]
     public void What_needs_a_KVM_passes_on_an_emulated_hosts(string project, string program, int atLeast) => EmulatedHost.Try(
