@@ -31,8 +31,8 @@ internal static class MachineTables
     private static Sample StartOnce()
     {
         using var directory = TemporaryDirectory.Create();
-        string kernel = directory.File("halt.elf"), control = directory.File("control");
-        HaltKernel.Write(kernel);
+        string kernel = directory.File("idle.elf"), control = directory.File("control");
+        File.WriteAllBytes(kernel, IdleKernel.Make());
         string[] devices = ["--disk=null=1G", "--net=loop"];
         string[] arguments = ["run", $"--kernel={kernel}", "--memory=256M", .. devices, $"--control={control}", $"--console={directory.File("console")}"];
         long start = Stopwatch.GetTimestamp();
@@ -43,7 +43,7 @@ internal static class MachineTables
             double milliseconds = (times.GetProperty("first_run_at").GetInt64() / 1e3) - (start * (1e3 / Stopwatch.Frequency));
             IEnumerable<string> phases = times.EnumerateObject().Where(phase => phase.Name is not ("total" or "first_run_at"))
                 .Select(phase => string.Create(CultureInfo.InvariantCulture, $"{phase.Name} {phase.Value.GetInt64() / 1e3:0.0} ms"));
-            return new Sample(milliseconds, $"bin/paravane run --kernel=halt.elf --memory=256M {string.Join(' ', devices)} --control=control --console=console",
+            return new Sample(milliseconds, $"bin/paravane run --kernel=idle.elf --memory=256M {string.Join(' ', devices)} --control=control --console=console",
                 $"bin/paravane ctl control metrics     # phases, of which the first began when options were read: {string.Join(", ", phases)}");
         }
         finally

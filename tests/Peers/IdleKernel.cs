@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace Paravane.Peers;
 
 /// <summary>The smallest kernel that <c>paravane run</c> boots: says one letter on the serial port and halts for good.</summary>
-internal static class IdleKernel
+public static class IdleKernel
 {
     private const ulong LoadAddress = 0x100_0000;
     private const ushort HeaderBytes = 64, ProgramHeaderBytes = 56;
@@ -11,7 +11,7 @@ internal static class IdleKernel
     /// <summary>mov dx, 0x3F8; mov al, 'x'; out dx, al; cli; hlt; jmp to cli.</summary>
     private static ReadOnlySpan<byte> Code => [0x66, 0xBA, 0xF8, 0x03, 0xB0, (byte)'x', 0xEE, 0xFA, 0xF4, 0xEB, 0xFC];
 
-    /// <summary>Makes the file: ELF with a 64-bit entry and one segment.</summary>
+    /// <summary>The file: ELF with a 64-bit entry and one segment.</summary>
     public static byte[] Make()
     {
         byte[] file = new byte[HeaderBytes + ProgramHeaderBytes + Code.Length];
