@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using Paravane.Hypervisor.Memory;
 using Paravane.VirtioQueues.Driver;
 using Paravane.VirtioQueues.Memory;
@@ -15,11 +14,7 @@ namespace Paravane.Hypervisor.Bench;
 internal sealed unsafe class NetLoad<TRing> : ILoad
     where TRing : struct, IDriverRing<TRing>
 {
-    /// <summary>Size of the virtio-net header with VERSION_1 (virtio 1.2 §5.1.6).</summary>
-    public const int HeaderBytes = 12;
-
-    private const int CountOffset = 10; // num_buffers
-    private const int SampleSlots = 1024;
+    private const int HeaderBytes = NetArrivals.HeaderBytes;
 
     /// <summary>Time without an arrival after which what is on its way counts as lost: many times what any scheduler takes.</summary>
     private static readonly long s_stallTicks = Stopwatch.Frequency;
@@ -39,11 +34,9 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     private readonly int _transmitSize;
     private readonly int _window;
 
-    /// <summary>One sample a burst: the number of frames sent before it, and when it was sent.</summary>
-    private readonly long[] _sampleNumber = new long[SampleSlots];
-    private readonly long[] _sampleTime = new long[SampleSlots];
+    private readonly BurstSamples _samples = new();
     private readonly SequenceCheck _sequence;
-    private readonly byte[] _assembly;
+    private readonly NetArrivals _arrivals;
 
     private TRing _receive;
     private TRing _transmit;
@@ -51,8 +44,6 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
     private int _fresh; // transmit buffers that were never sent
     private long _sent;
     private long _returned; // arrived, or counted as lost
-    private uint _sampleHead;
-    private uint _sampleTail;
     private long _idleSince;
     private bool _draining;
     private bool _done;
@@ -65,10 +56,6 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
 
     /// <summary>Frames given up on before the first came back.</summary>
     private int _probes;
-
-    /// <summary>The frame under way: chains still to come, bytes so far.</summary>
-    private int _chainsLeft;
-    private int _frameBytes;
 
     /// <summary>Opens both rings and lays the buffers out.</summary>
     public NetLoad(NetLoadOptions options, DriverRingConfig receive, DriverRingConfig transmit, GuestRam ram)
@@ -87,7 +74,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         _window = Math.Min(_receiveSize / chainsPerFrame, _transmitSize);
         _fresh = _transmitSize;
         _sequence = new SequenceCheck(Math.Max(1, _window));
-        _assembly = new byte[options.Verify ? 1 << 17 : 0];
+        _arrivals = new NetArrivals(options, _receiveArea, _receiveStride, _receiveSize, _sequence, Counters);
         for (int i = 0; i < _transmitSize; i++)
         {
             NetFrame.Begin(FrameOf(i), options.Pair);
@@ -192,7 +179,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         }
 
         ReadOnlySpan<UsedChain> used = _used.AsSpan(0, count);
-        int frames = _options.Verify || _options.Mergeable ? ReceiveMergeable(used) : ReceivePlain(used);
+        int frames = _arrivals.Take(used);
         _receive.Repost(used);
         if (_receive.Publish())
         {
@@ -208,7 +195,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
                 Volatile.Write(ref _isLinkUp, true);
             }
 
-            TakeSamples();
+            _samples.Arrived(_returned, Counters.Latency);
             if (_returned > _sent)
             {
                 TakeSurplus();
@@ -216,127 +203,6 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         }
 
         return count;
-    }
-
-    /// <summary>Without MRG_RXBUF every chain is a frame.</summary>
-    private int ReceivePlain(ReadOnlySpan<UsedChain> used)
-    {
-        long bytes = 0;
-        foreach (ref readonly UsedChain chain in used)
-        {
-            bytes += (long)chain.WrittenBytes - HeaderBytes;
-        }
-
-        Counters.Bytes += bytes;
-        return used.Length;
-    }
-
-    private int ReceiveMergeable(ReadOnlySpan<UsedChain> used)
-    {
-        if (Sse.IsSupported)
-        {
-            foreach (ref readonly UsedChain chain in used)
-            {
-                Sse.Prefetch0(_receiveArea.Host + ((ulong)chain.Cookie * _receiveStride)); // all headers are under way together
-            }
-        }
-
-        int frames = 0;
-        long bytes = 0;
-        foreach (ref readonly UsedChain chain in used)
-        {
-            byte* buffer = _receiveArea.Host + ((ulong)chain.Cookie * _receiveStride);
-            if (_chainsLeft == 0)
-            {
-                int chains = _options.Mergeable ? *(ushort*)(buffer + CountOffset) : 1;
-                if (chains == 1 && !_options.Verify)
-                {
-                    frames++;
-                    bytes += (long)chain.WrittenBytes - HeaderBytes;
-                    continue;
-                }
-
-                BeginFrame(buffer, chains, chain.WrittenBytes);
-            }
-            else
-            {
-                ContinueFrame(buffer, chain.WrittenBytes);
-            }
-
-            if (_chainsLeft == 0)
-            {
-                frames++;
-                bytes += _frameBytes;
-                if (_options.Verify)
-                {
-                    CheckFrame(_assembly.AsSpan(0, _frameBytes));
-                }
-            }
-        }
-
-        Counters.Bytes += bytes;
-        return frames;
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private void BeginFrame(byte* buffer, int chains, uint writtenBytes)
-    {
-        if (chains == 0 || chains > _receiveSize)
-        {
-            Counters.AddError($"pair {_options.Pair}: a frame with num_buffers {chains}");
-            chains = 1;
-        }
-
-        if (writtenBytes < HeaderBytes)
-        {
-            Counters.AddError($"pair {_options.Pair}: a frame of {writtenBytes} bytes is shorter than its header");
-            writtenBytes = HeaderBytes;
-        }
-
-        // No offload was negotiated: flags and gso_type must be 0 (virtio 1.2 §5.1.6.4.1).
-        if (*(ushort*)buffer != 0)
-        {
-            Counters.AddError($"pair {_options.Pair}: a frame with flags 0x{buffer[0]:x} and gso_type 0x{buffer[1]:x}, which were not negotiated");
-        }
-
-        _chainsLeft = chains;
-        _frameBytes = 0;
-        ContinueFrame(buffer + HeaderBytes, writtenBytes - HeaderBytes);
-    }
-
-    private void ContinueFrame(byte* from, uint lengthBytes)
-    {
-        _chainsLeft--;
-        if (_options.Verify)
-        {
-            int room = Math.Min((int)lengthBytes, _assembly.Length - _frameBytes);
-            new ReadOnlySpan<byte>(from, room).CopyTo(_assembly.AsSpan(_frameBytes));
-            _frameBytes += room;
-        }
-        else
-        {
-            _frameBytes += (int)lengthBytes;
-        }
-    }
-
-    private void CheckFrame(ReadOnlySpan<byte> frame)
-    {
-        NetFrame.Fault fault = NetFrame.Check(frame, _options.FrameBytes, _options.Pair, out ulong sequence);
-        SequenceCheck.Arrival arrival = fault == NetFrame.Fault.None ? _sequence.Receive(sequence) : SequenceCheck.Arrival.InOrder;
-        if (fault == NetFrame.Fault.None && arrival == SequenceCheck.Arrival.InOrder)
-        {
-            Counters.Verified++;
-            return;
-        }
-
-        Counters.AddError(fault switch
-        {
-            NetFrame.Fault.Length => $"pair {_options.Pair}: a frame of {frame.Length} bytes came back, {_options.FrameBytes} were sent",
-            NetFrame.Fault.Header => $"pair {_options.Pair}: a frame of another kind or pair arrived",
-            NetFrame.Fault.Checksum => $"pair {_options.Pair}: a frame with a wrong checksum arrived",
-            NetFrame.Fault.Payload => $"pair {_options.Pair}: the payload of frame {sequence} is not what was sent",
-            _ => $"pair {_options.Pair}: frame {sequence} arrived {(arrival == SequenceCheck.Arrival.Late ? "after a later one" : arrival == SequenceCheck.Arrival.Duplicate ? "twice" : "but was not sent")}",
-        });
     }
 
     /// <summary>Sends what the window allows, up to a burst: buffers that came back, then ones that were never used.</summary>
@@ -378,7 +244,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
 
         if (_options.Mode == NetMode.Loop)
         {
-            AddSample();
+            _samples.Sent(_sent);
         }
         else
         {
@@ -408,28 +274,6 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         ulong address = _transmitArea.Guest.Value + ((ulong)slot * _transmitStride);
         _one[0] = new DriverBuffer(new GuestAddress(address), (uint)(HeaderBytes + _options.FrameBytes));
         _ = _transmit.TryAdd(_one, 1, (ushort)slot);
-    }
-
-    private void AddSample()
-    {
-        if (_sampleTail - _sampleHead < SampleSlots)
-        {
-            _sampleNumber[_sampleTail % SampleSlots] = _sent;
-            _sampleTime[_sampleTail % SampleSlots] = Stopwatch.GetTimestamp();
-            _sampleTail++;
-        }
-    }
-
-    /// <summary>Frames come back in the order they were sent, so counting them tells when a sampled one is back.</summary>
-    private void TakeSamples()
-    {
-        long now = 0;
-        while (_sampleHead != _sampleTail && _sampleNumber[_sampleHead % SampleSlots] < _returned)
-        {
-            now = now == 0 ? Stopwatch.GetTimestamp() : now;
-            Counters.Latency.Record(now - _sampleTime[_sampleHead % SampleSlots]);
-            _sampleHead++;
-        }
     }
 
     /// <summary>More came back than was on its way: late after all, or more than was sent.</summary>
@@ -497,7 +341,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
                 {
                     _probes++;
                     _returned = _sent;
-                    _sampleHead = _sampleTail;
+                    _samples.Forget();
                     _idleSince = 0;
                 }
             }
@@ -525,7 +369,7 @@ internal sealed unsafe class NetLoad<TRing> : ILoad
         }
 
         _returned = _sent;
-        _sampleHead = _sampleTail;
+        _samples.Forget();
     }
 
     private Span<byte> FrameOf(int slot) => new(_transmitArea.Host + ((long)slot * _transmitStride) + HeaderBytes, _options.FrameBytes);

@@ -67,7 +67,7 @@ internal static class BenchNet
         }
 
         // A mergeable buffer has 2048 bytes; a whole frame must fit into the ring.
-        if (settings.Mergeable && settings.FrameBytes + NetLoad<VirtioQueues.Driver.SplitDriver>.HeaderBytes > settings.QueueSize * 2048)
+        if (settings.Mergeable && settings.FrameBytes + NetArrivals.HeaderBytes > settings.QueueSize * 2048)
         {
             throw new UsageException($"--queue-size={settings.QueueSize}: too few buffers of 2048 bytes for --frame-size={settings.FrameBytes}");
         }

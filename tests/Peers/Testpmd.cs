@@ -14,7 +14,7 @@ public sealed class Testpmd : IDisposable
     private readonly ChildProcess _process;
 
     /// <summary>The drivers, which the program loads by itself, that its vhost port needs.</summary>
-    public static IReadOnlyList<string> Drivers { get; } =
+    public static IReadOnlyList<string> Drivers =>
     [
         .. Directory.EnumerateDirectories("/usr/lib/x86_64-linux-gnu/dpdk", "pmds-*")
             .SelectMany(directory => ((string[])["librte_net_vhost", "librte_mempool_ring"]).SelectMany(name => Directory.EnumerateFiles(directory, $"{name}.so.*.*"))),

@@ -67,7 +67,7 @@ internal sealed class MachineProcess : IDisposable
         }
         catch (KvmException problem)
         {
-            Assert.Skip($"{problem.Message} (on an emulated host's KVM: make test PROJECT=EndToEnd ARGS='--explicit only')");
+            Assert.Skip($"{problem.Message} (KvmTests run it on an emulated host's)");
         }
     }
 

@@ -58,7 +58,7 @@ internal sealed class BareGuest : IDisposable, IBusDevice
         }
         catch (KvmException problem)
         {
-            Assert.Skip($"{problem.Message} (on an emulated host's KVM: make test PROJECT=EndToEnd ARGS='--explicit only')");
+            Assert.Skip($"{problem.Message} (KvmTests run it on an emulated host's)");
             throw;
         }
     }

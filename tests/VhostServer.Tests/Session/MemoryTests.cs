@@ -274,7 +274,7 @@ public sealed class MemoryTests
         byte[] table = [.. Frontend.Bytes(new MemoryTableHeader(1)), .. Frontend.Bytes(Machine.Region)];
         Round(20);
         int descriptors = ProcessCounts.Descriptors, mappings = File.ReadLines("/proc/self/maps").Count();
-        Round(2000);
+        Round(25_000); // of four requests each
         Wait.Until(() => ProcessCounts.Descriptors <= descriptors, "all descriptors are closed"); // those of the last message are closed after its answer
         Assert.InRange(File.ReadLines("/proc/self/maps").Count(), 0, mappings + 20);
         ring.Echo();

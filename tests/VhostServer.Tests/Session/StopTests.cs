@@ -103,11 +103,12 @@ public sealed class StopTests
     [Fact]
     public void M19_connections_that_end_anywhere_leave_nothing_behind()
     {
+        const int Connections = 4_000;
         using var device = new EchoDevice();
         using var server = new TestServer(device);
         Connection(int.MaxValue);
         int descriptors = ProcessCounts.Descriptors, mappings = ProcessCounts.MappingsOf(Machine.MemoryName);
-        for (int i = 0; i < 300; i++)
+        for (int i = 0; i < Connections; i++)
         {
             Connection(i % 16);
         }

@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 
-namespace Paravane.Peers;
+namespace Paravane.Benchmarks;
 
 /// <summary>The smallest kernel that <c>paravane run</c> boots: says one letter on the serial port and halts for good.</summary>
-public static class IdleKernel
+internal static class IdleKernel
 {
     private const ulong LoadAddress = 0x100_0000;
     private const ushort HeaderBytes = 64, ProgramHeaderBytes = 56;
