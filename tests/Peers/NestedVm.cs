@@ -10,7 +10,7 @@ public sealed class NestedVm
     /// <summary>Where <c>paravane ctl</c> finds it on the host.</summary>
     public const string ControlPath = "/tmp/vm/control";
 
-    private const int BootSeconds = 120;
+    private const int BootSeconds = 120, NoAnswer = 99;
 
     private readonly NestedHost _host;
 
@@ -30,7 +30,7 @@ public sealed class NestedVm
                 --append='quiet loglevel=1 nokaslr mitigations=off cryptomgr.notests commands=ttyS0 {{append}}' {{options}} \
                 < /tmp/vm/in >> /tmp/vm/out 2> /tmp/vm/log; echo $? > /tmp/vm/code) &
             cat > /tmp/guest <<'END'
-            # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code
+            # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code (or 99: no answer, 98: the machine has ended)
             before=$(grep -c '^@@done' /tmp/vm/out)
             offset=$(wc -c < /tmp/vm/out)
             echo "$2" > /tmp/vm/in
@@ -42,7 +42,7 @@ public sealed class NestedVm
                 [ -e /tmp/vm/code ] && break
                 sleep 0.1
             done
-            echo "no end within $1 s; console and log:"; tail -n 40 /tmp/vm/out; cat /tmp/vm/log; exit 99
+            echo "no end within $1 s; console and log:"; tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit 98; exit 99
             END
             """);
         var machine = new NestedVm(host);
@@ -52,7 +52,7 @@ public sealed class NestedVm
 
     /// <summary>Runs a shell script in the guest; any exit code but 0 fails the test. Returns what it printed.</summary>
     public string Run(string script, int limitSeconds = 60) =>
-        _host.Run(string.Create(CultureInfo.InvariantCulture, $"sh /tmp/guest {limitSeconds} {Encode("set -e -o pipefail\n" + script)}"), limitSeconds + 20);
+        Ask(string.Create(CultureInfo.InvariantCulture, $"sh /tmp/guest {limitSeconds} {Encode("set -e -o pipefail\n" + script)}"), limitSeconds + 20);
 
     /// <summary>Waits until a condition holds in the guest.</summary>
     public void WaitFor(string condition, int limitSeconds = 30) =>
@@ -91,14 +91,26 @@ public sealed class NestedVm
 
     private static string Encode(string script) => Convert.ToBase64String(Encoding.UTF8.GetBytes(script + "\n"));
 
-    private void WaitUntilReady(int boots) => _host.Run(
+    private string Ask(string script, int limitSeconds)
+    {
+        (int code, string output) = _host.TryRun(script, limitSeconds);
+        string Failure() => $"in the virtual machine: {script}\nended with code {code}:\n{output}";
+        return code switch
+        {
+            0 => output,
+            NoAnswer => throw new SilentGuestException(Failure()),
+            _ => throw new PeerException(Failure()),
+        };
+    }
+
+    private void WaitUntilReady(int boots) => Ask(
         string.Create(CultureInfo.InvariantCulture, $$"""
             for i in $(seq 1 {{BootSeconds * 5}}); do
                 [ $(grep -c '^@@ready' /tmp/vm/out) -ge {{boots}} ] && exit 0
                 [ -e /tmp/vm/code ] && break
                 sleep 0.2
             done
-            tail -n 40 /tmp/vm/out; cat /tmp/vm/log; exit 1
+            tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit 98; exit {{NoAnswer}}
             """),
         BootSeconds + 20);
 }

@@ -108,7 +108,7 @@ public sealed class QemuGuest : IDisposable
         }
         catch (PeerException failure)
         {
-            throw new PeerException($"in the guest: {doing}\n{failure.Message}\n{ConsoleTail()}");
+            throw new SilentGuestException($"in the guest: {doing}\n{failure.Message}\n{ConsoleTail()}");
         }
     }
 

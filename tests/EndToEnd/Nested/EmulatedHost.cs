@@ -2,7 +2,11 @@ using Paravane.Peers;
 
 namespace Paravane.EndToEnd.Nested;
 
-/// <summary>Runs a test on an emulated host. One that fell over by itself proves nothing about its guests: the test has one more.</summary>
+/// <summary>Runs a test on an emulated host.</summary>
+/// <remarks>
+/// QEMU's emulation of SVM falls over by itself now and then, and a CPU of the host or of its guest may stand still for ever where a kernel patches its own code
+/// (see <see cref="NestedHost"/>). So a test that got no answer has one more host, and has to get it there; one that got a wrong answer has not.
+/// </remarks>
 internal static class EmulatedHost
 {
     private const int Hosts = 2;
@@ -23,9 +27,9 @@ internal static class EmulatedHost
                 body(host);
                 return;
             }
-            catch (PeerException) when (attempt < Hosts && (host is null || host.HasRestarted))
+            catch (PeerException failure) when (attempt < Hosts && (failure is SilentGuestException || host is { HasRestarted: true }))
             {
-                TestContext.Current.SendDiagnosticMessage(host is null ? "the emulated host did not boot" : "the emulated host restarted by itself");
+                TestContext.Current.TestOutputHelper?.WriteLine($"on the first emulated host: {failure.Message}");
             }
             finally
             {

@@ -1,15 +1,20 @@
 using System.Buffers.Binary;
 
-namespace Paravane.Benchmarks;
+namespace Paravane.Peers;
 
-/// <summary>The smallest kernel that <c>paravane run</c> boots: says one letter on the serial port and halts for good.</summary>
-internal static class IdleKernel
+/// <summary>The smallest kernel that <c>paravane run</c> boots: switches its local APIC off, says one letter on the serial port and halts for good.</summary>
+public static class IdleKernel
 {
     private const ulong LoadAddress = 0x100_0000;
     private const ushort HeaderBytes = 64, ProgramHeaderBytes = 56;
 
-    /// <summary>mov dx, 0x3F8; mov al, 'x'; out dx, al; cli; hlt; jmp to cli.</summary>
-    private static ReadOnlySpan<byte> Code => [0x66, 0xBA, 0xF8, 0x03, 0xB0, (byte)'x', 0xEE, 0xFA, 0xF4, 0xEB, 0xFC];
+    private static ReadOnlySpan<byte> Code =>
+    [
+        0xB9, 0x1B, 0x00, 0x00, 0x00, 0x0F, 0x32,           // mov ecx, IA32_APIC_BASE; rdmsr
+        0x0F, 0xBA, 0xF0, 0x0B, 0x0F, 0x30,                 // btr eax, 11; wrmsr
+        0x66, 0xBA, 0xF8, 0x03, 0xB0, (byte)'x', 0xEE,      // mov dx, 0x3F8; mov al, 'x'; out dx, al
+        0xFA, 0xF4, 0xEB, 0xFC,                             // cli; hlt; jmp to cli
+    ];
 
     /// <summary>The file: ELF with a 64-bit entry and one segment.</summary>
     public static byte[] Make()
