@@ -113,7 +113,8 @@ public sealed class StopTests
             Connection(i % 16);
         }
 
-        Assert.InRange(ProcessCounts.Descriptors, 0, descriptors);
+        // What the last ones sent and nobody read any more goes with their sockets, which the kernel does in its own time.
+        Wait.Until(() => ProcessCounts.Descriptors <= descriptors, "all descriptors are closed");
         Assert.Equal(mappings, ProcessCounts.MappingsOf(Machine.MemoryName));
         Connection(int.MaxValue);
 
