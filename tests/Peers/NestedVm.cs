@@ -10,7 +10,7 @@ public sealed class NestedVm
     /// <summary>Where <c>paravane ctl</c> finds it on the host.</summary>
     public const string ControlPath = "/tmp/vm/control";
 
-    private const int BootSeconds = 120, NoAnswer = 99;
+    private const int BootSeconds = 120, NoAnswer = 99, Ended = 98;
 
     private readonly NestedHost _host;
 
@@ -30,7 +30,7 @@ public sealed class NestedVm
                 --append='quiet loglevel=1 nokaslr mitigations=off cryptomgr.notests commands=ttyS0 {{append}}' {{options}} \
                 < /tmp/vm/in >> /tmp/vm/out 2> /tmp/vm/log; echo $? > /tmp/vm/code) &
             cat > /tmp/guest <<'END'
-            # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code (or 99: no answer, 98: the machine has ended)
+            # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code (or {{NoAnswer}}: no answer, {{Ended}}: the machine has ended)
             before=$(grep -c '^@@done' /tmp/vm/out)
             offset=$(wc -c < /tmp/vm/out)
             echo "$2" > /tmp/vm/in
@@ -42,7 +42,7 @@ public sealed class NestedVm
                 [ -e /tmp/vm/code ] && break
                 sleep 0.1
             done
-            echo "no end within $1 s; console and log:"; tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit 98; exit 99
+            echo "no end within $1 s; console and log:"; tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit {{Ended}}; exit {{NoAnswer}}
             END
             """);
         var machine = new NestedVm(host);
@@ -110,7 +110,7 @@ public sealed class NestedVm
                 [ -e /tmp/vm/code ] && break
                 sleep 0.2
             done
-            tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit 98; exit {{NoAnswer}}
+            tail -n 40 /tmp/vm/out; cat /tmp/vm/log; [ -e /tmp/vm/code ] && exit {{Ended}}; exit {{NoAnswer}}
             """),
         BootSeconds + 20);
 }

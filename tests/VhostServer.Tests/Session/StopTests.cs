@@ -113,7 +113,7 @@ public sealed class StopTests
             Connection(i % 16);
         }
 
-        // What the last ones sent and nobody read any more goes with their sockets, which the kernel does in its own time.
+        // Two more were seen once for a moment, of an owner not known; what leaks stays and fails this.
         Wait.Until(() => ProcessCounts.Descriptors <= descriptors, "all descriptors are closed");
         Assert.Equal(mappings, ProcessCounts.MappingsOf(Machine.MemoryName));
         Connection(int.MaxValue);
