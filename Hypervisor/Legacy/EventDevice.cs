@@ -83,6 +83,18 @@ internal sealed class EventDevice : IBusDevice
     /// <exception cref="ArgumentOutOfRangeException">Nothing can be plugged there.</exception>
     public void RequestEject(int slot) => SignalSlot(slot, PciDownOffset);
 
+    /// <summary>The device in <paramref name="slot"/> is gone: what the guest was not told of it yet would be taken for the next one.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Nothing can be plugged there.</exception>
+    public void Forget(int slot)
+    {
+        RequireSlot(slot);
+        lock (_lock)
+        {
+            ClearBits(PciUpOffset, 1u << slot);
+            ClearBits(PciDownOffset, 1u << slot);
+        }
+    }
+
     /// <summary>Tells the guest that there is memory; it and the back-ends must have it already. It stays over a restart of the guest.</summary>
     /// <param name="slot">0 to <see cref="MaxMemorySlots"/> − 1; each is filled once.</param>
     /// <param name="address">Guest physical address.</param>
@@ -146,7 +158,9 @@ internal sealed class EventDevice : IBusDevice
 
         for (ejected &= _slots; ejected != 0; ejected &= ejected - 1)
         {
-            _ejected(BitOperations.TrailingZeroCount(ejected));
+            int slot = BitOperations.TrailingZeroCount(ejected);
+            Forget(slot);
+            _ejected(slot);
         }
     }
 
@@ -170,14 +184,19 @@ internal sealed class EventDevice : IBusDevice
 
     private void SignalSlot(int slot, int offset)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(slot);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(slot, SlotsPerBus);
-        ArgumentOutOfRangeException.ThrowIfZero(_slots & (1u << slot), nameof(slot));
+        RequireSlot(slot);
         lock (_lock)
         {
             SetBits(offset, 1u << slot);
             Raise(EventBits.Pci);
         }
+    }
+
+    private void RequireSlot(int slot)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(slot);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(slot, SlotsPerBus);
+        ArgumentOutOfRangeException.ThrowIfZero(_slots & (1u << slot), nameof(slot));
     }
 
     private void Raise(EventBits bit)
@@ -190,6 +209,12 @@ internal sealed class EventDevice : IBusDevice
     {
         Span<byte> register = _clearing.AsSpan(offset, sizeof(uint));
         BinaryPrimitives.WriteUInt32LittleEndian(register, BinaryPrimitives.ReadUInt32LittleEndian(register) | bits);
+    }
+
+    private void ClearBits(int offset, uint bits)
+    {
+        Span<byte> register = _clearing.AsSpan(offset, sizeof(uint));
+        BinaryPrimitives.WriteUInt32LittleEndian(register, BinaryPrimitives.ReadUInt32LittleEndian(register) & ~bits);
     }
 
     private void SetLevel(bool level)

@@ -14,6 +14,7 @@ internal sealed class PciBus
 
     private readonly Lock _gate = new();
     private readonly PciFunction?[] _slots = new PciFunction?[SlotCount];
+    private readonly bool[] _held = new bool[SlotCount]; // of a function that was taken away and that the guest still believes in; guarded by the gate
     private readonly BarSpace _space = new();
     private readonly IntxLines _lines;
     private readonly IMemoryWindows _windows;
@@ -45,8 +46,13 @@ internal sealed class PciBus
     {
         lock (_gate)
         {
-            slot = Array.IndexOf(_slots, null);
-            if (slot < 0 || !function.TryAttach(new PciPlace(slot, _space, _windows, _lines)))
+            slot = 0;
+            while (slot < SlotCount && (_slots[slot] is not null || _held[slot]))
+            {
+                slot++;
+            }
+
+            if (slot == SlotCount || !function.TryAttach(new PciPlace(slot, _space, _windows, _lines)))
             {
                 return false;
             }
@@ -56,15 +62,30 @@ internal sealed class PciBus
         }
     }
 
-    /// <summary>Takes the function out of <paramref name="slot"/>: the guest's own ejection, or a forced removal.</summary>
-    /// <returns>False when there is none, or the host bridge. Otherwise <see cref="Removed"/> follows, and the slot is free at once.</returns>
-    public bool Remove(int slot)
+    /// <summary>Takes the function out of <paramref name="slot"/>: the guest has let it go, so that the slot is free at once.</summary>
+    /// <returns>False when there is none, or the host bridge. Otherwise <see cref="Removed"/> follows.</returns>
+    public bool Remove(int slot) => Remove(slot, hold: false);
+
+    /// <summary>
+    /// Takes the function away without the guest's word. The slot stays empty until that comes (<see cref="Remove(int)"/>) or the guest restarts: Linux would
+    /// take a new function there for the old one, and eject it.
+    /// </summary>
+    /// <returns>As there.</returns>
+    public bool Force(int slot) => Remove(slot, hold: true);
+
+    private bool Remove(int slot, bool hold)
     {
         Action? finish;
         lock (_gate)
         {
-            PciFunction? function;
-            if (slot is <= 0 or >= SlotCount || (function = _slots[slot]) is null)
+            if (slot is <= 0 or >= SlotCount)
+            {
+                return false;
+            }
+
+            PciFunction? function = _slots[slot];
+            _held[slot] = hold && (function is not null || _held[slot]);
+            if (function is null)
             {
                 return false;
             }
@@ -87,6 +108,7 @@ internal sealed class PciBus
         lock (_gate)
         {
             functions = [.. _slots.OfType<PciFunction>()];
+            Array.Clear(_held);
         }
 
         int missing = functions.Length;

@@ -43,6 +43,20 @@ public sealed class EventDeviceTests
     }
 
     [Fact]
+    public void What_the_guest_was_not_told_of_a_device_that_has_gone_is_not_said_of_the_next_one()
+    {
+        _device.PlugPci(3);
+        _device.RequestEject(3);
+        _device.RequestEject(2);
+        _device.Forget(3);
+        Assert.Equal((0u, 4u), (_device.In32(EventDevice.PciUpOffset), _device.In32(EventDevice.PciDownOffset)));
+        _device.RequestEject(1);
+        _device.Out32(EventDevice.EjectOffset, 1u << 1); // asked or not
+        Assert.Equal(0u, _device.In32(EventDevice.PciDownOffset));
+        Assert.Equal([1], _ejected);
+    }
+
+    [Fact]
     public void Plugged_memory_shows_in_its_slot_and_survives_a_restart()
     {
         const ulong Slot5 = EventDevice.MemorySlotsOffset + (5 * EventDevice.MemorySlotBytes);

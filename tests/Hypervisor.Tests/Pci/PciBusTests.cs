@@ -109,6 +109,32 @@ public sealed class PciBusTests
     }
 
     [Fact]
+    public void The_slot_of_a_function_that_was_taken_away_is_used_again_when_the_guest_has_let_it_go_or_starts_anew()
+    {
+        using var rig = new PciRig();
+        Assert.True(rig.Bus.TryAdd(new PlainFunction(), out int first));
+        Assert.True(rig.Bus.Force(first));
+        Assert.Equal(0xFFFF_FFFFUL, rig.Ecam(first, 0));
+        Assert.True(rig.Bus.TryAdd(new PlainFunction(), out int second));
+        Assert.NotEqual(first, second);
+        Assert.False(rig.Bus.Force(first));
+        Assert.False(rig.Bus.Remove(first)); // the guest lets go what is not there any more
+        Assert.True(rig.Bus.TryAdd(new PlainFunction(), out int third));
+        Assert.Equal(first, third);
+
+        Assert.True(rig.Bus.Force(second));
+        rig.Bus.Reset(() => { });
+        Assert.True(rig.Bus.TryAdd(new PlainFunction(), out int fourth));
+        Assert.Equal(second, fourth);
+        Assert.False(rig.Bus.Force(9)); // an empty slot is held for nobody
+        for (int slot = 3; slot < PciBus.SlotCount; slot++)
+        {
+            Assert.True(rig.Bus.TryAdd(new PlainFunction(), out int next));
+            Assert.Equal(slot, next);
+        }
+    }
+
+    [Fact]
     public void The_host_bridge_and_empty_slots_cannot_be_removed()
     {
         using var rig = new PciRig();
