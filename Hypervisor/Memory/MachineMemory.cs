@@ -7,7 +7,7 @@ namespace Paravane.Hypervisor.Memory;
 
 /// <summary>RAM of a virtual machine: sealed shared memory below and above the hole for devices, which back-ends map too, and what is added later.</summary>
 /// <remarks>
-/// Any thread. Ranges are never taken away, so addresses that were good stay good until the memory is disposed. Tables that were replaced
+/// Any thread. Ranges are never unmapped, so addresses that were good stay good until the memory is disposed. Tables that were replaced
 /// live as long: who reads <see cref="Table"/> may use it without holding it, and sees ranges added later by reading it again.
 /// </remarks>
 internal sealed unsafe class MachineMemory : IDisposable
@@ -35,6 +35,7 @@ internal sealed unsafe class MachineMemory : IDisposable
     private readonly bool _prefault;
     private readonly List<MemFd> _files = [];
     private readonly List<GuestMemory> _retired = [];
+    private (GuestMemory Table, MemoryBank Bank, GuestRamRegion Region)? _spare; // added and taken back
     private volatile MemoryBank[] _banks = [];
     private volatile GuestRamRegion[] _regions = [];
     private volatile GuestMemory _table = GuestMemory.Empty();
@@ -117,6 +118,23 @@ internal sealed unsafe class MachineMemory : IDisposable
         ArgumentOutOfRangeException.ThrowIfNotEqual(sizeBytes % AddGranule, 0UL, nameof(sizeBytes));
         lock (_gate)
         {
+            if (_spare is { } spare)
+            {
+                if (spare.Bank.SizeBytes == sizeBytes)
+                {
+                    attach(spare.Bank);
+                    _retired.Add(_table);
+                    _table = spare.Table;
+                    _banks = [.. _banks, spare.Bank];
+                    _regions = [.. _regions, spare.Region];
+                    _spare = null;
+                    return spare.Region;
+                }
+
+                _retired.Add(spare.Table);
+                _spare = null;
+            }
+
             MemoryBank last = _banks[^1];
             ulong start = (Math.Max(last.Guest + last.SizeBytes, AddressMap.FourGiB) + AddGranule - 1) & ~(AddGranule - 1);
             if (start >= AddressMap.Pci64 || sizeBytes > AddressMap.Pci64 - start)
@@ -129,11 +147,33 @@ internal sealed unsafe class MachineMemory : IDisposable
         }
     }
 
+    /// <summary>Takes the range that <see cref="Add"/> gave last out of the machine again: somebody refused it. The next <see cref="Add"/> of its size gives it again.</summary>
+    /// <param name="detach">Takes it from the virtual machine.</param>
+    /// <exception cref="InvalidOperationException">Nothing was added.</exception>
+    public void TakeBack(Action<MemoryBank> detach)
+    {
+        lock (_gate)
+        {
+            if (_banks[^1].Guest < AddressMap.FourGiB)
+            {
+                throw new InvalidOperationException("nothing was added");
+            }
+
+            detach(_banks[^1]);
+            _spare = (_table, _banks[^1], _regions[^1]);
+            _table = GuestMemory.Of(_table.Regions[..^1].ToArray()); // the highest is the last
+            _banks = _banks[..^1];
+            _regions = _regions[..^1];
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
         lock (_gate)
         {
+            _spare?.Table.Release();
+            _spare = null;
             _retired.ForEach(table => table.Release());
             _retired.Clear();
             _table.Release();

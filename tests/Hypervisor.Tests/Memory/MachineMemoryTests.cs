@@ -127,4 +127,28 @@ public sealed unsafe class MachineMemoryTests
         Assert.Throws<ArgumentOutOfRangeException>(() => MachineMemory.Create(MachineMemory.MaxSizeBytes + 1));
         Assert.Throws<ArgumentOutOfRangeException>(() => MachineMemory.Create(0));
     }
+
+    [Fact]
+    public void What_was_taken_back_is_given_again_to_who_wants_as_much()
+    {
+        using var memory = MachineMemory.Create(2UL << 20);
+        Assert.Throws<InvalidOperationException>(() => memory.TakeBack(_ => { }));
+        GuestMemory before = memory.Table;
+        GuestRamRegion region = memory.Add(128UL << 20, _ => { });
+        MemoryBank? detached = null;
+        memory.TakeBack(bank => detached = bank);
+        Assert.Equal(region.Guest.Value, detached!.Guest);
+        Assert.Equal(2UL << 20, memory.SizeBytes);
+        Assert.Single(memory.Regions);
+        Assert.True(before.Contains(memory.Table));
+        Assert.False(memory.Table.TryWrite(region.Guest, [1]));
+
+        MemoryBank? attached = null;
+        Assert.Same(region, memory.Add(128UL << 20, bank => attached = bank));
+        Assert.Same(detached, attached);
+        Assert.True(memory.Table.TryWrite(region.Guest, [1]));
+        memory.TakeBack(_ => { });
+        Assert.Equal(region.Guest, memory.Add(256UL << 20, _ => { }).Guest);
+        Assert.Equal((2UL << 20) + (256UL << 20), memory.SizeBytes);
+    }
 }
