@@ -1,20 +1,13 @@
-using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 
 namespace Paravane.VhostServer;
 
-/// <summary>Lets ten lines in five seconds through for each place that logs, and counts the rest: a peer must not be able to fill a disk.</summary>
+/// <summary>Bounds each place that logs by a <see cref="LineLimit"/> of its own.</summary>
 /// <remarks>Any thread. A place is an event id.</remarks>
 internal sealed class RateLimitedLogger(ILogger inner) : ILogger
 {
-    /// <summary>Lines that one place may write in one window.</summary>
-    public const int LinesPerWindow = 10;
-
-    /// <summary>Length of a window.</summary>
-    public static readonly TimeSpan Window = TimeSpan.FromSeconds(5);
-
     private readonly Lock _lock = new();
-    private readonly Dictionary<int, Place> _places = [];
+    private readonly Dictionary<int, LineLimit> _places = [];
 
     /// <inheritdoc/>
     public IDisposable? BeginScope<TState>(TState state)
@@ -33,48 +26,20 @@ internal sealed class RateLimitedLogger(ILogger inner) : ILogger
             return;
         }
 
-        int suppressed;
+        string remark;
         lock (_lock)
         {
-            if (!_places.TryGetValue(eventId.Id, out Place? place))
+            if (!_places.TryGetValue(eventId.Id, out LineLimit? place))
             {
-                _places.Add(eventId.Id, place = new Place());
+                _places.Add(eventId.Id, place = new LineLimit());
             }
 
-            if (!place.MayWrite(out suppressed))
+            if (!place.MayWrite(out remark))
             {
                 return;
             }
         }
 
-        inner.Log(logLevel, eventId, state, exception, suppressed == 0
-            ? formatter
-            : (value, failure) => $"{formatter(value, failure)} (and {suppressed} more like this were not logged)");
-    }
-
-    private sealed class Place
-    {
-        private long _windowStart;
-        private int _lines;
-        private int _suppressed;
-
-        public bool MayWrite(out int suppressed)
-        {
-            suppressed = 0;
-            long now = Stopwatch.GetTimestamp();
-            if (_windowStart == 0 || Stopwatch.GetElapsedTime(_windowStart, now) >= Window)
-            {
-                (_windowStart, _lines) = (now, 0);
-                (suppressed, _suppressed) = (_suppressed, 0);
-            }
-
-            if (_lines++ < LinesPerWindow)
-            {
-                return true;
-            }
-
-            _suppressed++;
-            return false;
-        }
+        inner.Log(logLevel, eventId, state, exception, remark.Length == 0 ? formatter : (value, failure) => formatter(value, failure) + remark);
     }
 }

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
 using Paravane.Hypervisor.Machine;
-using Paravane.Hypervisor.Verbs;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
@@ -20,6 +19,9 @@ internal sealed class ControlServer : IDisposable
 
     /// <summary>Longest line; a longer one ends the connection.</summary>
     private const int MaxLineBytes = 16 << 10;
+
+    /// <summary>Between two attempts to take a client.</summary>
+    private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
 
     private readonly VirtualMachine _machine;
     private readonly SocketFile _socket;
@@ -65,6 +67,7 @@ internal sealed class ControlServer : IDisposable
         {
             if (_socket.Listener.TryAccept() is not { } connection)
             {
+                _ = WaitFor(_stop.Number, LibC.POLLIN, s_acceptPause); // no descriptor is free: it stays ready
                 continue;
             }
 
@@ -180,7 +183,7 @@ internal sealed class ControlServer : IDisposable
         {
             return Refusal("the machine has ended");
         }
-        catch (Exception failure) when (failure is IOException or UsageException)
+        catch (Exception failure)
         {
             return Refusal(failure.Message);
         }
@@ -223,9 +226,9 @@ internal sealed class ControlServer : IDisposable
         return true;
     }
 
-    /// <summary>Waits for a descriptor, for as long as it takes.</summary>
+    /// <summary>Waits for a descriptor, for as long as it takes or up to <paramref name="limit"/>.</summary>
     /// <returns>False when the server stops.</returns>
-    private unsafe bool WaitFor(int fd, short what)
+    private unsafe bool WaitFor(int fd, short what, TimeSpan? limit = null)
     {
         pollfd* entries = stackalloc pollfd[2];
         entries[0].fd = fd;
@@ -236,7 +239,7 @@ internal sealed class ControlServer : IDisposable
         {
             entries[0].revents = entries[1].revents = 0;
         }
-        while (LibC.poll(entries, 2, -1) < 0 && Errno.Last == Errno.EINTR);
+        while (LibC.poll(entries, 2, limit is { } bounded ? (int)bounded.TotalMilliseconds : -1) < 0 && Errno.Last == Errno.EINTR);
         return entries[1].revents == 0;
     }
 }

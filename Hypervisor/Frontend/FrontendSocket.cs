@@ -34,7 +34,7 @@ internal sealed unsafe class FrontendSocket : IDisposable
     /// <exception cref="FrontendException">Nothing listens there, or the path is too long; the message says which and what to do.</exception>
     public static FrontendSocket Connect(string path) => new(Open(path));
 
-    /// <summary>The bare descriptor of <see cref="Connect"/>.</summary>
+    /// <summary>The bare descriptor of <see cref="Connect"/>, non-blocking. Does not wait.</summary>
     /// <exception cref="FrontendException">As there.</exception>
     public static FileDescriptor Open(string path)
     {
@@ -44,7 +44,7 @@ internal sealed unsafe class FrontendSocket : IDisposable
             throw new FrontendException($"socket path '{path}' is {name.Length} bytes long: at most {PathCapacityBytes - 1} fit a UNIX socket address");
         }
 
-        var socket = new FileDescriptor(FileDescriptor.Check(LibC.socket(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0), "socket"));
+        var socket = new FileDescriptor(FileDescriptor.Check(LibC.socket(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC | LibC.SOCK_NONBLOCK, 0), "socket")); // else a full queue is waited for without end
         byte* address = stackalloc byte[sizeof(ushort) + PathCapacityBytes];
         new Span<byte>(address, sizeof(ushort) + PathCapacityBytes).Clear();
         *(sa_family_t*)address = LibC.AF_UNIX;
@@ -167,6 +167,14 @@ internal sealed unsafe class FrontendSocket : IDisposable
                 return (int)count;
             }
         }
+    }
+
+    /// <summary>Ends the stream to the other end, and waits until that has closed.</summary>
+    /// <returns>False when the deadline passed.</returns>
+    public bool Leave(long deadline)
+    {
+        _ = LibC.shutdown(_socket.Number, LibC.SHUT_WR);
+        return Wait(_socket.Number, 0, deadline); // POLLHUP: both directions have ended
     }
 
     /// <summary>Waits until <paramref name="fd"/> is ready for <paramref name="events"/>, or closed.</summary>

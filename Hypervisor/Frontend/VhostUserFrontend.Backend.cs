@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Paravane.VhostServer.Protocol;
 using Paravane.VirtioQueues.Linux;
@@ -11,18 +12,20 @@ public sealed partial class VhostUserFrontend
     /// <summary>Back-end messages handled per visit; a flood waits, it does not starve the front-end (threats H2).</summary>
     private const int MaxBackendMessages = 64;
 
+    /// <summary>Requests that a back-end may send on its own channel in a second. An honest one sends a few in a lifetime (threats H2).</summary>
+    private const int MaxBackendMessagesPerSecond = 1000;
+
     /// <summary>Largest payload of a request that this front-end answers, by refusing it.</summary>
     private const int MaxBackendPayloadBytes = 64;
 
     private readonly byte[] _backendMessage = new byte[MessageHeader.SizeInBytes + MaxBackendPayloadBytes];
     private FrontendSocket? _backend;
     private int _backendBytes;
+    private long _secondEnds; // the one in which _inSecond came
+    private int _inSecond;
 
     /// <summary>Raised when the device changed its config space, inside <see cref="Serve"/> or while a request waits for its answer.</summary>
     public event Action? ConfigChanged;
-
-    /// <summary>Requests that came on the back-end's own channel, legal ones; for whoever limits their rate (threats H2).</summary>
-    public ulong BackendMessages { get; private set; }
 
     /// <summary>False once the connection was given up: the back-end left, or broke the protocol. A refusal does not end it.</summary>
     public bool IsUsable => _givenUp is null;
@@ -79,6 +82,17 @@ public sealed partial class VhostUserFrontend
         }
     }
 
+    /// <summary>Gives the connection up in order: says that no more requests come, and waits for the other end to settle its work and close.</summary>
+    /// <param name="limit">Longest wait. A shutdown of the socket ends it.</param>
+    /// <returns>True when the other end has closed.</returns>
+    public bool Leave(TimeSpan limit)
+    {
+        _givenUp ??= "the connection was left";
+        _backend?.Dispose(); // it may wait for a word there
+        _backend = null;
+        return _socket.Leave(DeadlineIn(limit));
+    }
+
     private unsafe void OpenBackendChannel()
     {
         int* pair = stackalloc int[2];
@@ -97,7 +111,7 @@ public sealed partial class VhostUserFrontend
                 return;
             }
 
-            BackendMessages++;
+            LimitRate();
 
             // Only changes of the config space are of interest; all else was not negotiated and is refused, when a word is wanted.
             bool known = header.Request == (uint)BackendRequest.ConfigChangeMsg && Has(ProtocolFeatures.Config) && header.PayloadBytes == 0;
@@ -116,6 +130,22 @@ public sealed partial class VhostUserFrontend
             {
                 ConfigChanged?.Invoke();
             }
+        }
+    }
+
+    /// <summary>Each message costs a little, also while an answer is awaited.</summary>
+    private void LimitRate()
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (now >= _secondEnds)
+        {
+            _secondEnds = now + Stopwatch.Frequency;
+            _inSecond = 0;
+        }
+
+        if (++_inSecond > MaxBackendMessagesPerSecond)
+        {
+            throw GiveUp($"more than {MaxBackendMessagesPerSecond} requests a second came on the back-end's own channel");
         }
     }
 

@@ -128,10 +128,12 @@ public sealed partial class VhostUserFrontend
             // The back-end may wait for us on its own channel before it answers: serve both.
             entries[0].fd = _socket.Number;
             entries[0].events = LibC.POLLIN;
+            entries[0].revents = 0;
             entries[1].fd = _backend?.Number ?? -1;
             entries[1].events = LibC.POLLIN;
             entries[1].revents = 0;
-            if (!FrontendSocket.Wait(entries, 2, deadline))
+            bool isReady = FrontendSocket.Wait(entries, 2, deadline);
+            if (!isReady || (entries[0].revents == 0 && Stopwatch.GetTimestamp() >= deadline)) // one that only talks on its own channel does not answer
             {
                 string hint = request == FrontendRequest.GetFeatures ? ": it does not speak vhost-user, or serves another front-end" : string.Empty;
                 throw GiveUp($"{RequestName.Of(request)}: no answer within {Words(timeout)}{hint}");

@@ -1,7 +1,6 @@
 using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using Paravane.Hypervisor.Frontend;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
@@ -11,7 +10,7 @@ namespace Paravane.Hypervisor.Launch;
 /// <summary>A child that inherits exactly one descriptor besides its standard ones, and is always reaped.</summary>
 /// <remarks>
 /// It gets a process group of its own, so that Ctrl-C on the terminal reaches only the parent, which then ends it in order. When the parent
-/// dies instead, the child's socket reports the end of the stream. Its output is kept in memory, to explain a failure.
+/// dies instead, the child's socket reports the end of the stream. The end of its output is kept, to explain a failure.
 /// One thread.
 /// </remarks>
 internal sealed unsafe class ChildProcess : IDisposable
@@ -19,15 +18,17 @@ internal sealed unsafe class ChildProcess : IDisposable
     /// <summary>The number under which the child finds its descriptor: the first after the standard ones.</summary>
     public const int InheritedNumber = 3;
 
-    private const ulong OutputTailBytes = 16 << 10;
+    /// <summary>For what a child wrote last to come through its pipe, after its end.</summary>
+    private static readonly TimeSpan s_lastWords = TimeSpan.FromMilliseconds(500);
+
     private const int Killed = 9; // SIGKILL
     private const int Terminate = 15; // SIGTERM
 
     private readonly FileDescriptor _pidFd;
-    private readonly FileDescriptor _output;
+    private readonly ChildOutput _output;
     private int? _status;
 
-    private ChildProcess(string name, int pid, FileDescriptor pidFd, FileDescriptor output)
+    private ChildProcess(string name, int pid, FileDescriptor pidFd, ChildOutput output)
     {
         Name = name;
         Pid = pid;
@@ -45,15 +46,17 @@ internal sealed unsafe class ChildProcess : IDisposable
     /// <param name="path">The executable; no search.</param>
     /// <param name="arguments">Arguments after the program's name.</param>
     /// <param name="inherited">Becomes descriptor <see cref="InheritedNumber"/> of the child. Stays open here.</param>
+    /// <param name="onLine">Gets each line that it writes, on a thread of its own.</param>
     /// <exception cref="LinuxException">The program cannot be started.</exception>
-    public static ChildProcess Start(string path, IEnumerable<string> arguments, FileDescriptor inherited)
+    public static ChildProcess Start(string path, IEnumerable<string> arguments, FileDescriptor inherited, Action<string>? onLine = null)
     {
-        // Standard output and error go to one anonymous file: no pipe to drain, no thread, nothing that can block the child.
-        FileDescriptor output = OpenOutput();
-        FileDescriptor? input = null;
+        int* ends = stackalloc int[2];
+        FileDescriptor.Check(LibC.pipe2(ends, LibC.O_CLOEXEC), "pipe2");
+        var reading = new FileDescriptor(ends[0]);
+        using var output = new FileDescriptor(ends[1]); // else its end would not be seen here
         try
         {
-            input = OpenNull();
+            using FileDescriptor input = OpenNull();
             int pid = Launch(path, [path, .. arguments], [input.Number, output.Number, output.Number, inherited.Number]);
             int pidFd = (int)Spawn.Syscall(Spawn.PidFdOpen, pid, 0);
             if (pidFd < 0)
@@ -65,16 +68,12 @@ internal sealed unsafe class ChildProcess : IDisposable
                 throw new LinuxException(errno, "pidfd_open");
             }
 
-            return new ChildProcess(Path.GetFileName(path), pid, new FileDescriptor(pidFd), output);
+            return new ChildProcess(Path.GetFileName(path), pid, new FileDescriptor(pidFd), new ChildOutput(reading, onLine));
         }
         catch
         {
-            output.Dispose();
+            reading.Dispose();
             throw;
-        }
-        finally
-        {
-            input?.Dispose();
         }
     }
 
@@ -132,14 +131,12 @@ internal sealed unsafe class ChildProcess : IDisposable
     /// <summary>The end of what it wrote to its standard output and error.</summary>
     public string Output()
     {
-        ulong length = FileStatus.Of(_output).SizeBytes;
-        ulong start = length > OutputTailBytes ? length - OutputTailBytes : 0;
-        byte[] bytes = new byte[length - start];
-        fixed (byte* pointer = bytes)
+        if (_status is not null)
         {
-            long count = LibC.pread(_output.Number, pointer, bytes.Length, (long)start);
-            return Encoding.UTF8.GetString(bytes, 0, (int)Math.Max(0, count));
+            _output.AwaitEnd(s_lastWords);
         }
+
+        return _output.Text();
     }
 
     /// <summary>Processor time used so far, or null when the child has ended.</summary>
@@ -180,7 +177,6 @@ internal sealed unsafe class ChildProcess : IDisposable
     {
         Stop(TimeSpan.Zero);
         _pidFd.Dispose();
-        _output.Dispose();
     }
 
     private static int Launch(string path, string[] arguments, ReadOnlySpan<int> descriptors)
@@ -236,23 +232,6 @@ internal sealed unsafe class ChildProcess : IDisposable
         fixed (byte* path = "/dev/null\0"u8)
         {
             return new FileDescriptor(FileDescriptor.Check(LibC.open(path, LibC.O_RDWR | LibC.O_CLOEXEC), "open", "/dev/null"));
-        }
-    }
-
-    private static FileDescriptor OpenOutput()
-    {
-        const uint CloseOnExec = 1; // MFD_CLOEXEC
-        const long MemfdCreateX64 = 319, MemfdCreateGeneric = 279;
-        long number = System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture == System.Runtime.InteropServices.Architecture.X64
-            ? MemfdCreateX64
-            : MemfdCreateGeneric;
-        fixed (byte* name = "paravane-output\0"u8)
-        {
-            var file = new FileDescriptor(FileDescriptor.Check((int)Spawn.Syscall(number, (long)name, CloseOnExec), "memfd_create"));
-
-            // Whoever writes, by whatever call, appends: a program may keep an offset of its own for what looks like a file.
-            FileDescriptor.Check(LibC.fcntl(file.Number, LibC.F_SETFL, LibC.O_APPEND | LibC.O_RDWR), "fcntl");
-            return file;
         }
     }
 

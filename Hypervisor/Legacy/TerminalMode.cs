@@ -32,10 +32,9 @@ internal sealed unsafe partial class TerminalMode : IDisposable
         AppDomain.CurrentDomain.ProcessExit += OnEnd;
         AppDomain.CurrentDomain.UnhandledException += OnEnd;
 
-        // SIGINT and SIGTERM ask the machine to stop, which ends in Dispose. These two end the process as they always do.
+        // SIGINT, SIGTERM and SIGHUP ask the machine to stop, which ends in Dispose. SIGQUIT ends the process as it always does.
         _signals =
         [
-            PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnFatal),
             PosixSignalRegistration.Create(PosixSignal.SIGQUIT, OnFatal),
 #pragma warning disable CA1416 // not on Windows, where this program does not run
             PosixSignalRegistration.Create(PosixSignal.SIGCONT, OnContinued),

@@ -53,7 +53,8 @@ internal sealed partial class VirtualMachine
 
         if (force)
         {
-            _pci!.Remove(device.Place);
+            _events.Forget(device.Place);
+            _pci!.Force(device.Place);
         }
         else
         {
@@ -63,7 +64,7 @@ internal sealed partial class VirtualMachine
     }
 
     /// <summary>Adds memory to the running machine: KVM has it first, then every back-end, then the guest hears of it.</summary>
-    /// <exception cref="IOException">There is none, or a back-end does not take it; the guest was told nothing.</exception>
+    /// <exception cref="IOException">There is none, or a back-end does not take it; nothing changed.</exception>
     public void AddMemory(ulong sizeBytes)
     {
         if (sizeBytes == 0 || sizeBytes % MachineMemory.AddGranule != 0)
@@ -83,6 +84,8 @@ internal sealed partial class VirtualMachine
         }
         catch (AggregateException failure)
         {
+            Task.WaitAll([.. _devices.Select(device => device.Function.RemoveMemoryAsync(region))]); // others may have taken it
+            _memory.TakeBack(_vm.RemoveMemory);
             throw new MachineException($"the memory was not added for the guest: {failure.InnerException!.Message}", failure);
         }
 
@@ -107,7 +110,10 @@ internal sealed partial class VirtualMachine
         {
             Task.WaitAll([.. _devices.Select(device => device.Function.ResumeAsync())]);
             _isPaused = false;
-            _vcpus.Resume();
+            if (_vcpus.Stopped is null) // else the order that starts or ends the guest is on its way
+            {
+                _vcpus.Resume();
+            }
         }
     }
 
@@ -252,6 +258,17 @@ internal sealed partial class VirtualMachine
         else
         {
             _pci.Reset(Arrive);
+        }
+
+        if (done.Wait(s_resetPatience))
+        {
+            return;
+        }
+
+        // One that answers each request late enough is as good as one that hangs: whoever has not stopped yet is given up.
+        foreach (MachineDevice device in _devices)
+        {
+            device.Function.HangUp();
         }
 
         if (!done.Wait(s_resetPatience))

@@ -144,9 +144,9 @@ internal sealed partial class VirtualMachine : IDisposable
             {
                 done.SetResult(body(this));
             }
-            catch (Exception failure) when (failure is IOException or Verbs.UsageException)
+            catch (Exception failure)
             {
-                done.SetException(failure);
+                done.SetException(failure); // whatever it is: it concerns who asked, and not the guest
             }
         }
 
@@ -253,13 +253,18 @@ internal sealed partial class VirtualMachine : IDisposable
 
     private void Handle(VmStop stop)
     {
+        if (_end is not null)
+        {
+            return; // nobody starts a guest anew whose plug was pulled
+        }
+
         if (stop.Kind is VmStopKind.Reset or VmStopKind.TripleFault && !_options.EndOnReset)
         {
             Restart(stop.Kind);
         }
         else
         {
-            _end ??= stop;
+            _end = stop;
         }
     }
 

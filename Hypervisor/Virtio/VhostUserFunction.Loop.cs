@@ -21,9 +21,6 @@ internal sealed partial class VhostUserFunction
     /// <summary>Wait without a reason to wake: any long time.</summary>
     private static readonly TimeSpan s_idle = TimeSpan.FromHours(1);
 
-    /// <summary>Requests that a back-end may send on its own channel in a second. An honest one sends a few in a lifetime (threats H2).</summary>
-    private const ulong MaxBackendMessages = 1000;
-
     /// <summary>Signalled by the back-end for a ring that its driver broke; one for all rings.</summary>
     private readonly EventFd _error = new();
 
@@ -33,8 +30,6 @@ internal sealed partial class VhostUserFunction
     private VhostUserFrontend? _frontend; // null: there is no back-end now
     private TimeSpan _pause = s_firstPause;
     private long _nextAttempt;
-    private long _secondEnds; // in which _messagesBefore was read
-    private ulong _messagesBefore;
     private string? _loggedReason;
 
     private void Run()
@@ -51,7 +46,7 @@ internal sealed partial class VhostUserFunction
             }
             else if (isSocketReady)
             {
-                Attempt(ServeBackEnd);
+                Attempt(() => _frontend.Serve(TimeSpan.Zero));
             }
 
             if (_frontend is not null && IsConfigReadDue)
@@ -104,21 +99,6 @@ internal sealed partial class VhostUserFunction
         return (entries[2].revents | entries[3].revents) != 0;
     }
 
-    private void ServeBackEnd()
-    {
-        _frontend!.Serve(TimeSpan.Zero);
-        long now = Stopwatch.GetTimestamp();
-        if (now >= _secondEnds)
-        {
-            _secondEnds = now + Stopwatch.Frequency;
-            _messagesBefore = _frontend.BackendMessages;
-        }
-        else if (_frontend.BackendMessages - _messagesBefore > MaxBackendMessages)
-        {
-            throw new FrontendException($"more than {MaxBackendMessages} requests a second came on the back-end's own channel");
-        }
-    }
-
     private void TryConnect()
     {
         FileDescriptor? socket = null;
@@ -152,10 +132,9 @@ internal sealed partial class VhostUserFunction
     private void Adopt(VhostUserFrontend frontend)
     {
         _frontend = frontend;
+        IsServed = true;
         Counters.NoteConnection(Stopwatch.GetTimestamp());
         _toldRegions = 0;
-        _secondEnds = 0;
-        _messagesBefore = 0;
         frontend.ConfigChanged += NoteConfigChange;
     }
 
@@ -205,11 +184,17 @@ internal sealed partial class VhostUserFunction
 
     private void Drop()
     {
+        if (_frontend is { } lost && _queues.Values.Any(queue => queue.IsRunning))
+        {
+            lost.Leave(_backEnd.SettleTime);
+        }
+
         lock (_gate)
         {
             _socket = null;
         }
 
+        IsServed = false;
         _frontend?.Dispose();
         _frontend = null;
         foreach (VhostUserQueue queue in _queues.Values)

@@ -12,7 +12,10 @@ internal sealed partial class VhostUserFunction
 {
     private const VirtioStatus Negotiated = VirtioStatus.Acknowledge | VirtioStatus.Driver | VirtioStatus.FeaturesOk;
 
-    /// <summary>Guest memory; only ever grows.</summary>
+    /// <summary>Between two looks at whether the device has to close.</summary>
+    private static readonly TimeSpan s_glance = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Guest memory; grows, but for what a device of the machine refused.</summary>
     private readonly List<GuestRamRegion> _regions;
 
     /// <summary>The queues that the driver has started, by its index of them.</summary>
@@ -72,6 +75,7 @@ internal sealed partial class VhostUserFunction
         if (_queues.TryGetValue(index, out VhostUserQueue? queue))
         {
             Within(ResetLimit, () => _ = Attempt(() => StopRings([queue])));
+            AwaitSilence();
             ForgetInflightOf(queue);
             _queues.Remove(index);
         }
@@ -94,7 +98,19 @@ internal sealed partial class VhostUserFunction
             ForgetInflight();
             ForgetDriversConfig();
         });
+        AwaitSilence();
         stopped();
+    }
+
+    /// <summary>
+    /// A worker that even SIGKILL does not end yet sits in the kernel, in a disk's error handling: what it was told to read may still come, into memory that
+    /// the driver gets back by the reset. So that one lasts as long as the worker.
+    /// </summary>
+    private void AwaitSilence()
+    {
+        while (_frontend is null && !_closing && !_backEnd.HasEnded(s_glance))
+        {
+        }
     }
 
     private void ResetBackEnd()
@@ -161,6 +177,32 @@ internal sealed partial class VhostUserFunction
         catch (IOException failure)
         {
             Lose(failure.Message);
+        }
+    }
+
+    private void RemoveMemory(GuestRamRegion region)
+    {
+        int index = _regions.IndexOf(region);
+        if (index < 0)
+        {
+            return; // it was refused here
+        }
+
+        _regions.RemoveAt(index);
+        if (_frontend is not null && index < _toldRegions)
+        {
+            _toldRegions--;
+            _ = Attempt(() =>
+            {
+                if (_frontend.Has(ProtocolFeatures.ConfigureMemSlots))
+                {
+                    _frontend.RemoveMemory(region);
+                }
+                else
+                {
+                    _frontend.SetMemoryTable(_regions);
+                }
+            });
         }
     }
 
@@ -326,7 +368,8 @@ internal sealed partial class VhostUserFunction
     /// <summary>
     /// How long all that a reset asks of a back-end may take, I/O under way included: then it counts as gone (threats H1). The driver stands still meanwhile. One that resets in
     /// order has let its requests complete before, and of one that crashed nobody is left to hear of them: they may as well stay undone, as after any
-    /// reset. No successor touches the disk before the kernel is done with a worker that was given up.
+    /// reset. Neither a successor nor the driver comes before the kernel is done with a worker that was given up; a back-end that others have started has
+    /// <see cref="Workers.IBackEnd.SettleTime"/> to settle, and one that goes on longer without a word would write into memory that the guest uses for something else.
     /// </summary>
     private TimeSpan ResetLimit => _options.Frontend.ReplyTimeout;
 

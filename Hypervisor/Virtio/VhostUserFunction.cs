@@ -56,6 +56,9 @@ internal sealed partial class VhostUserFunction : IVirtioFunction, IDisposable
     /// <summary>What happened so far.</summary>
     public VhostUserCounters Counters { get; } = new();
 
+    /// <summary>Whether a back-end serves it at the moment.</summary>
+    public bool IsServed { get; private set; }
+
     /// <summary>Process id of its worker; null while there is none, and for back-ends that others have started.</summary>
     public int? WorkerProcessId => _backEnd.ProcessId;
 
@@ -158,6 +161,19 @@ internal sealed partial class VhostUserFunction : IVirtioFunction, IDisposable
     /// <summary>Adds guest memory. A guest must hear of it only when the task has completed.</summary>
     /// <returns>Completes when the back-end has mapped it, or there is none at the moment: its successor begins with it. Fails when the back-end refuses it.</returns>
     public Task AddMemoryAsync(GuestRamRegion region) => PostTask(() => AddMemory(region));
+
+    /// <summary>Takes guest memory away again that the guest has not heard of, if it was added here.</summary>
+    /// <returns>Completes when the back-end has unmapped it, or is gone.</returns>
+    public Task RemoveMemoryAsync(GuestRamRegion region) => PostTask(() => RemoveMemory(region));
+
+    /// <summary>Gives the present back-end up, whatever it is doing; the device goes on with another one. Returns at once.</summary>
+    public void HangUp()
+    {
+        lock (_gate)
+        {
+            Hang(_socket);
+        }
+    }
 
     /// <summary>Begins the end and returns: the connection is closed, whatever is under way there. The guest's driver is gone or does not matter any more.</summary>
     public void Close()

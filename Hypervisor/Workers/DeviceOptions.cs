@@ -31,15 +31,31 @@ internal abstract record DeviceOptions
     /// <param name="memory">Guest memory.</param>
     /// <param name="log">Takes one line about something that the user should know. Any thread.</param>
     /// <exception cref="FrontendException">The device cannot be had; one line says why. Nothing is left behind.</exception>
-    public VhostUserFunction Open(string name, int cpus, IReadOnlyList<GuestRamRegion> memory, Action<string> log) =>
-        VhostUserFunction.Open(Describe(name, cpus) with { Log = log }, NewBackEnd(cpus), memory);
+    public VhostUserFunction Open(string name, int cpus, IReadOnlyList<GuestRamRegion> memory, Action<string> log)
+    {
+        VhostUserFunction? device = null;
+        var ofWorker = new LimitedLog(line => log($"{name}: {line}"));
+        device = VhostUserFunction.Open(Describe(name, cpus) with { Log = new LimitedLog(log).Say }, NewBackEnd(cpus, PassOn), memory);
+        return device;
+
+        // While it comes up, and each time it fails to, its last line is part of the error.
+        void PassOn(string line)
+        {
+            if (Volatile.Read(ref device) is { IsServed: true })
+            {
+                ofWorker.Say(line);
+            }
+        }
+    }
 
     /// <summary>What the device is told.</summary>
     protected abstract VhostUserOptions Describe(string name, int cpus);
 
     /// <summary>Where its connections come from.</summary>
+    /// <param name="cpus">vCPUs of the machine.</param>
+    /// <param name="log">Takes what a worker of our own has to say while it serves the device. Any thread.</param>
     /// <exception cref="FrontendException">The worker's program is missing.</exception>
-    protected abstract IBackEnd NewBackEnd(int cpus);
+    protected abstract IBackEnd NewBackEnd(int cpus, Action<string> log);
 
     /// <summary>Takes the key <c>id</c>.</summary>
     /// <exception cref="UsageException">It is not a name.</exception>

@@ -82,7 +82,7 @@ internal sealed record DiskOptions : DeviceOptions
     };
 
     /// <inheritdoc/>
-    protected override IBackEnd NewBackEnd(int cpus) => new WorkerProcess(WorkerProcess.Find("paravane-blk"), WorkerArguments(cpus));
+    protected override IBackEnd NewBackEnd(int cpus, Action<string> log) => new WorkerProcess(WorkerProcess.Find("paravane-blk"), WorkerArguments(cpus), log);
 
     /// <summary>Options of the worker.</summary>
     internal IReadOnlyList<string> WorkerArguments(int cpus) =>

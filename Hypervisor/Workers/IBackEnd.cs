@@ -12,6 +12,12 @@ internal interface IBackEnd : IDisposable
     /// <summary>Process id of a worker of our own that was started and not ended, else null.</summary>
     int? ProcessId { get; }
 
+    /// <summary>
+    /// How long a back-end that was given up with rings running may take to settle its I/O, once it has been told by the end of the stream, before the connection
+    /// is closed without its word: nobody else can say when it touches guest memory no more. Zero where <see cref="End"/> sees to that.
+    /// </summary>
+    TimeSpan SettleTime { get; }
+
     /// <summary>Makes a new connection; what there was before has been ended by <see cref="End"/>.</summary>
     /// <returns>A connected stream socket, the caller's from now on.</returns>
     /// <exception cref="IOException">It cannot be had now; the message says why.</exception>
@@ -20,6 +26,10 @@ internal interface IBackEnd : IDisposable
     /// <summary>The present connection is lost or given up: makes sure that nobody goes on working for it, as far as that is in our hands.</summary>
     /// <returns>What is known about the reason besides what the socket showed, or null.</returns>
     string? End();
+
+    /// <summary>Whether nobody works for a connection any more that <see cref="End"/> has ended, as far as that can be known.</summary>
+    /// <param name="wait">Longest wait for that.</param>
+    bool HasEnded(TimeSpan wait);
 
     /// <summary>The connection was closed in order: waits until the back-end has settled its work and gone.</summary>
     void Finish();

@@ -71,7 +71,7 @@ internal sealed record NetOptions : DeviceOptions
     };
 
     /// <inheritdoc/>
-    protected override IBackEnd NewBackEnd(int cpus) => new WorkerProcess(WorkerProcess.Find("paravane-net"), WorkerArguments(cpus));
+    protected override IBackEnd NewBackEnd(int cpus, Action<string> log) => new WorkerProcess(WorkerProcess.Find("paravane-net"), WorkerArguments(cpus), log);
 
     /// <summary>Takes the key <c>mac</c>.</summary>
     /// <exception cref="UsageException">It is not the address of one interface.</exception>

@@ -14,10 +14,16 @@ internal sealed class SocketBackEnd(string path) : IBackEnd
     public int? ProcessId => null;
 
     /// <inheritdoc/>
+    public TimeSpan SettleTime { get; } = TimeSpan.FromSeconds(20); // with the limit of a reset itself: less than a reboot waits
+
+    /// <inheritdoc/>
     public FileDescriptor Connect() => FrontendSocket.Open(path);
 
     /// <inheritdoc/>
     public string? End() => null;
+
+    /// <inheritdoc/>
+    public bool HasEnded(TimeSpan wait) => true;
 
     /// <inheritdoc/>
     public void Finish()

@@ -93,7 +93,7 @@ internal sealed record SocketOptions : DeviceOptions
     };
 
     /// <inheritdoc/>
-    protected override IBackEnd NewBackEnd(int cpus) => new SocketBackEnd(Path);
+    protected override IBackEnd NewBackEnd(int cpus, Action<string> log) => new SocketBackEnd(Path);
 
     private static byte[]? TakeConfig(KeyValueList list)
     {

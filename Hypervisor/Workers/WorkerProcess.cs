@@ -6,7 +6,7 @@ namespace Paravane.Hypervisor.Workers;
 
 /// <summary>A back-end of our own: one process for one device, on one end of a socket pair, started anew for every connection.</summary>
 /// <remarks>
-/// A worker ends by itself when its socket does, so that none outlives this process however it dies. Its output is kept, and its last line explains a failure.
+/// A worker ends by itself when its socket does, so that none outlives this process however it dies. The last line of its output explains a failure.
 /// </remarks>
 internal sealed class WorkerProcess : IBackEnd
 {
@@ -18,16 +18,19 @@ internal sealed class WorkerProcess : IBackEnd
 
     private readonly string _program;
     private readonly string[] _arguments;
+    private readonly Action<string>? _log;
     private ChildProcess? _child;
     private volatile int _pid;
 
     /// <summary>Starts nothing yet.</summary>
     /// <param name="program">Path of the executable.</param>
-    /// <param name="arguments">Its options, but for the socket.</param>
-    public WorkerProcess(string program, IEnumerable<string> arguments)
+    /// <param name="arguments">Its options, but for the socket and what it logs.</param>
+    /// <param name="log">Takes each line that a worker writes. Any thread.</param>
+    public WorkerProcess(string program, IEnumerable<string> arguments, Action<string>? log = null)
     {
         _program = program;
-        _arguments = [$"--fd={ChildProcess.InheritedNumber}", .. arguments];
+        _arguments = [$"--fd={ChildProcess.InheritedNumber}", "--log-level=warning", .. arguments];
+        _log = log;
         Name = Path.GetFileName(program);
     }
 
@@ -36,6 +39,9 @@ internal sealed class WorkerProcess : IBackEnd
 
     /// <inheritdoc/>
     public int? ProcessId => _pid is var pid and not 0 ? pid : null;
+
+    /// <inheritdoc/>
+    public TimeSpan SettleTime => TimeSpan.Zero;
 
     /// <summary>Path of the program <paramref name="name"/>, which lies beside this one.</summary>
     /// <exception cref="FrontendException">It does not; the message says what to do.</exception>
@@ -67,7 +73,7 @@ internal sealed class WorkerProcess : IBackEnd
         {
             try
             {
-                _child = ChildProcess.Start(_program, _arguments, theirs);
+                _child = ChildProcess.Start(_program, _arguments, theirs, _log);
                 _pid = _child.Pid;
                 return ours;
             }
@@ -98,6 +104,9 @@ internal sealed class WorkerProcess : IBackEnd
 
         return words;
     }
+
+    /// <inheritdoc/>
+    public bool HasEnded(TimeSpan wait) => _child is not { } child || child.WaitForEnd(wait);
 
     /// <inheritdoc/>
     public void Finish()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Paravane.Hypervisor.Frontend;
 using Paravane.VhostServer.Protocol;
 using Paravane.VirtioQueues.Linux;
@@ -109,5 +110,41 @@ public sealed class BackendChannelTests
         backEnd.SendOnChannel((uint)BackendRequest.ConfigChangeMsg, MessageFlags.Version1, [], descriptors: [extra.Number]);
         FrontendException error = Assert.Throws<FrontendException>(() => frontend.Serve(s_limit));
         Assert.Contains("descriptors", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(200, "GET_CONFIG: no answer within")] // few enough a second
+    [InlineData(int.MaxValue, "requests a second came on the back-end's own channel")]
+    public void H2_one_that_only_talks_on_its_own_channel_is_given_up_in_time(int perSecond, string expected)
+    {
+        using var backEnd = new ScriptedBackEnd(message => message.Request == FrontendRequest.GetConfig ? new Answer { Silent = true } : null) { ProtocolFeatures = Channel };
+        VhostUserFrontend frontend = backEnd.Connect(TimeSpan.FromMilliseconds(400));
+        using var end = new CancellationTokenSource();
+        var flood = new Thread(() =>
+        {
+            try
+            {
+                while (!end.IsCancellationRequested)
+                {
+                    backEnd.SendOnChannel((uint)BackendRequest.ConfigChangeMsg, MessageFlags.Version1, []);
+                    if (perSecond < int.MaxValue)
+                    {
+                        Thread.Sleep(1000 / perSecond);
+                    }
+                }
+            }
+            catch (LinuxException)
+            {
+                // The front-end has closed its end.
+            }
+        });
+        flood.Start();
+        long start = Stopwatch.GetTimestamp();
+        FrontendException error = Assert.Throws<FrontendException>(() => frontend.ReadConfig(0, 8));
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(5));
+        end.Cancel();
+        frontend.Dispose();
+        Assert.True(flood.Join(s_limit));
     }
 }

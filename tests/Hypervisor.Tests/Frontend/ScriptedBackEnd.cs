@@ -43,6 +43,9 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
     /// <summary>Sees each message's descriptors before they are closed.</summary>
     public Action<Received, IReadOnlyList<FileDescriptor>>? Observe { get; init; }
 
+    /// <summary>What it does before it closes, when the front-end has ended the stream.</summary>
+    public Action? AtEnd { get; init; }
+
     public IReadOnlyList<Received> Received => [.. _received];
 
     public VhostUserFrontend Connect(TimeSpan? patience = null, ProtocolFeatures accept = FrontendOptions.Untracked) =>
@@ -80,6 +83,12 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
         {
             while (!_stop && Step())
             {
+            }
+
+            if (!_stop && AtEnd is not null)
+            {
+                AtEnd();
+                _socket.Dispose();
             }
         }
         catch (LinuxException)

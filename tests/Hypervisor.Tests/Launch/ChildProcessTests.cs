@@ -51,6 +51,23 @@ public sealed unsafe class ChildProcessTests
     }
 
     [Fact]
+    public void Of_a_flood_the_end_is_kept_and_each_line_is_passed_on_without_what_steers_a_terminal()
+    {
+        using var wanted = new EventFd();
+        var lines = new List<string>();
+        using ChildProcess child = ChildProcess.Start(
+            "/bin/sh", ["-c", "yes 0123456789012345678901234567890 | head -n 100000; head -c 2500 /dev/zero | tr '\\0' x; printf '\\nlast\\033[2J\\n'"], wanted, lines.Add);
+        Assert.True(child.WaitForEnd(s_limit));
+        string kept = child.Output();
+        Assert.InRange(kept.Length, 10_000, 16 << 10);
+        Assert.EndsWith("\nlast\uFFFD[2J\n", kept, StringComparison.Ordinal);
+        Assert.Equal("sh ended with exit code 0: last\uFFFD[2J", child.DescribeEnd());
+        Assert.Equal(100_000, lines.Count(line => line.StartsWith("0123", StringComparison.Ordinal)));
+        Assert.Equal([1000, 1000, 500], lines.Where(line => line.StartsWith('x')).Select(line => line.Length));
+        Assert.Equal("last\uFFFD[2J", lines[^1]);
+    }
+
+    [Fact]
     public void A_child_that_does_not_listen_is_killed_and_reaped()
     {
         using var wanted = new EventFd();

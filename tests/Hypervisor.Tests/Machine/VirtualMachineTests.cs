@@ -55,7 +55,7 @@ public sealed class VirtualMachineTests
 
         protected override VhostUserOptions Describe(string name, int cpus) => new() { Name = name, DeviceId = VhostUserOptions.BlockDevice };
 
-        protected override IBackEnd NewBackEnd(int cpus)
+        protected override IBackEnd NewBackEnd(int cpus, Action<string> log)
         {
             WasStarted = true;
             throw new IOException("it was started all the same");

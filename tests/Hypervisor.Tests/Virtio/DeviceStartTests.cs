@@ -228,4 +228,27 @@ public sealed class DeviceStartTests
         Assert.Equal(3, rig.Source[0].Received.Count(message => message.Request == FrontendRequest.AddMemReg));
         Assert.Equal(1, rig.Source.Count);
     }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Memory_that_another_device_refused_is_taken_back(bool slots)
+    {
+        ProtocolFeatures protocol = slots ? DeviceRig.Usual : DeviceRig.Usual & ~ProtocolFeatures.ConfigureMemSlots;
+        using var rig = new DeviceRig(_ => DeviceRig.Disk(protocol: protocol));
+        rig.Start(Accepted, rig.Queue(0));
+        using MemFd file = MemFd.Create("more", 2 << 20);
+        var region = new GuestRamRegion(new GuestAddress(1UL << 32), new UserAddress(0x7100_0000_0000), 2 << 20, 0, file);
+        await rig.Device.AddMemoryAsync(region).WaitAsync(Wait.Limit, TestContext.Current.CancellationToken);
+        int before = rig.Source[0].Received.Count;
+        await rig.Device.RemoveMemoryAsync(region).WaitAsync(Wait.Limit, TestContext.Current.CancellationToken);
+        await rig.Device.RemoveMemoryAsync(region).WaitAsync(Wait.Limit, TestContext.Current.CancellationToken); // it does not have it
+        Received told = Assert.Single(rig.Source[0].Received.Skip(before));
+        Assert.Equal(slots ? FrontendRequest.RemMemReg : FrontendRequest.SetMemTable, told.Request);
+        ulong last = MemoryMarshal.Read<MemoryRegion>(told.Payload.AsSpan(told.Payload.Length - 32)).GuestAddress;
+        Assert.Equal(slots ? 1UL << 32 : rig.Ram.Regions[^1].Guest.Value, last);
+        await rig.Device.AddMemoryAsync(region).WaitAsync(Wait.Limit, TestContext.Current.CancellationToken);
+        Assert.Equal(before + 2, rig.Source[0].Received.Count);
+        Assert.Equal(0, rig.Device.Counters.Losses);
+    }
 }

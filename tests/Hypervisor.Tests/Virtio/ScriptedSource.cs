@@ -46,7 +46,14 @@ internal sealed class ScriptedSource(Func<int, ScriptedBackEnd> make) : IBackEnd
         }
     }
 
+    public TimeSpan SettleTime { get; set; }
+
+    /// <summary>Says whether a worker that was given up has ended.</summary>
+    public Func<bool> Ended { get; set; } = static () => true;
+
     public string? End() => null;
+
+    public bool HasEnded(TimeSpan wait) => Wait.For(Ended, wait);
 
     public void Finish()
     {

@@ -7,13 +7,22 @@ internal static class Wait
 {
     public static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
 
-    public static void Until(Func<bool> condition)
+    /// <returns>Whether it came true within <paramref name="limit"/>.</returns>
+    public static bool For(Func<bool> condition, TimeSpan limit)
     {
         long start = Stopwatch.GetTimestamp();
         while (!condition())
         {
-            Assert.True(Stopwatch.GetElapsedTime(start) < Limit, "it did not come true");
+            if (Stopwatch.GetElapsedTime(start) >= limit)
+            {
+                return false;
+            }
+
             Thread.Sleep(1);
         }
+
+        return true;
     }
+
+    public static void Until(Func<bool> condition) => Assert.True(For(condition, Limit), "it did not come true");
 }

@@ -1,9 +1,11 @@
+using System.Collections.Concurrent;
 using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Tests.Virtio;
 using Paravane.Hypervisor.Virtio;
 using Paravane.Hypervisor.Workers;
 using Paravane.VirtioQueues.Driver;
 using Paravane.VirtioQueues.Linux;
+using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 using Tmds.Linux;
 
@@ -161,5 +163,17 @@ public sealed class WorkerTests
         Wait.Until(() => rig.Device.WorkerProcessId is { } pid && pid != old);
         Assert.Contains("paravane-net was ended by signal 9", rig.Device.Counters.LastError, StringComparison.Ordinal);
         Assert.Equal(1, rig.Device.Counters.Losses);
+    }
+
+    [Fact]
+    public void What_a_worker_has_to_say_is_passed_on()
+    {
+        var said = new ConcurrentQueue<string>();
+        using var rig = new WorkerRig(VhostUserOptions.BlockDevice, new WorkerProcess(BackEndPrograms.Block, ["--blk-ram=16M"], said.Enqueue));
+        using var driver = new DiskDriver<SplitDriver>(rig, 0, Base);
+        Assert.True(rig.Ram.Table.TryWrite(new GuestAddress(driver.Setup.Driver.Value + 2), [0xff, 0x7f])); // more than the ring holds
+        rig.Device.Start(Base, [driver.Setup]);
+        Wait.Until(() => !said.IsEmpty);
+        Assert.Contains("error: vring 0 is broken", Assert.Single(said), StringComparison.Ordinal);
     }
 }

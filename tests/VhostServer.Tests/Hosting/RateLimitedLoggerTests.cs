@@ -14,9 +14,9 @@ public sealed class RateLimitedLoggerTests
             VhostServerLog.ConnectionDropped(log, "x");
         }
 
-        Assert.Equal(RateLimitedLogger.LinesPerWindow, lines.Count);
+        Assert.Equal(LineLimit.LinesPerWindow, lines.Count);
         VhostServerLog.FrontendRefused(log);
-        Assert.Equal(RateLimitedLogger.LinesPerWindow + 1, lines.Count);
+        Assert.Equal(LineLimit.LinesPerWindow + 1, lines.Count);
     }
 
     private sealed class ListLogger(List<string> lines) : ILogger
