@@ -12,7 +12,7 @@ namespace Paravane.VirtioQueues.Linux;
 public sealed unsafe partial class IoUring : FileDescriptor
 {
     /// <summary>Operations that fit between two kernel entries: two bursts of a queue.</summary>
-    private const uint SubmissionEntries = 128;
+    internal const uint SubmissionEntries = 128;
 
     /// <summary>Longest list of one operation: IOV_MAX. A longer one makes a short transfer.</summary>
     private const int MaxPieces = 1024;
@@ -199,9 +199,10 @@ public sealed unsafe partial class IoUring : FileDescriptor
             DrainSubmissions();
         }
 
+        // The entry first: making room for it enters the kernel, after which the whole arena is free again.
+        Sqe* entry = NextEntry(opcode, userData);
         GuestBuffer* pieces = (GuestBuffer*)_arena.Address + _arenaUsed;
         int count = list.Slice(offset, lengthBytes, pieces, MaxPieces);
-        Sqe* entry = NextEntry(opcode, userData);
         entry->Offset = position;
         entry->OperationFlags = modes;
         if (count == 1)

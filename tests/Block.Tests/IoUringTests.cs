@@ -87,6 +87,51 @@ public sealed class IoUringTests
     }
 
     [Fact]
+    public unsafe void Lists_of_pieces_stay_apart_wherever_the_submission_ring_gets_full()
+    {
+        const int PieceBytes = 512, PlaceBytes = 8192;
+        using TempImage image = new(1 << 20);
+        using ImageFile file = ImageFile.Open(image.Path, writable: true, direct: false);
+        using IoUring? ring = IoUring.TryOpen(file, 1024, out string obstacle);
+        Assert.True(ring is not null, obstacle);
+        using var buffers = new BounceBuffers();
+        GuestBuffer* pieces = stackalloc GuestBuffer[16];
+
+        // The first list takes room, other operations fill the ring, so that there is none for the second; the third is longer than what it may not touch.
+        int[] counts = [5, 3, 16];
+        for (int list = 0; list < counts.Length; list++)
+        {
+            buffers[list][0].AsSpan().Fill((byte)(list + 1));
+            for (int i = 0; i < counts[list]; i++)
+            {
+                pieces[i] = new GuestBuffer { Host = buffers[list].Buffers[0].Host + (i * 2 * PieceBytes), LengthBytes = PieceBytes };
+            }
+
+            uint lengthBytes = (uint)counts[list] * PieceBytes;
+            ring.QueueWrite(new BufferList(pieces, counts[list], lengthBytes), 0, lengthBytes, (ulong)list * PlaceBytes, durable: false, lengthBytes);
+            for (uint i = 1; list == 0 && i < IoUring.SubmissionEntries; i++)
+            {
+                ring.QueueRead(buffers[BounceBuffers.Count - 1], 0, PieceBytes, 512 << 10, PieceBytes);
+            }
+        }
+
+        while (ring.InFlight > 0)
+        {
+            ring.Submit();
+            while (ring.TryReap(out ulong lengthBytes, out int result))
+            {
+                Assert.Equal((int)lengthBytes, result);
+            }
+        }
+
+        byte[] bytes = image.Bytes();
+        for (int list = 0; list < counts.Length; list++)
+        {
+            Assert.All(bytes.AsSpan(list * PlaceBytes, counts[list] * PieceBytes).ToArray(), value => Assert.Equal(list + 1, value));
+        }
+    }
+
+    [Fact]
     public void The_descriptor_becomes_readable_when_an_operation_finishes_while_nobody_looks()
     {
         using TempImage image = new(1 << 20);
