@@ -19,7 +19,7 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     private const int MaxVector = 1024; // UIO_MAXIOV
     private const int HeaderRoom = 64, RequestBytes = 40, SpillBytes = 1 << 17;
 
-    private readonly Mapping _scratch = Mapping.Anonymous((MaxVector * 16) + HeaderRoom + SpillBytes);
+    private readonly Mapping _scratch = Mapping.Anonymous((MaxVector * 16) + (2 * HeaderRoom) + SpillBytes);
     private int _count;
 
     internal TapQueue(int fd)
@@ -37,11 +37,16 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     public ReadOnlySpan<byte> Header => new(HeaderPointer, HeaderRoom);
 
     /// <summary>The part of the frame received last that the buffers had no room for, from its beginning on.</summary>
-    public ReadOnlySpan<byte> Spill => new(HeaderPointer + HeaderRoom, SpillBytes);
+    public ReadOnlySpan<byte> Spill => new(SpillPointer, SpillBytes);
 
     private GuestBuffer* Vector => (GuestBuffer*)_scratch.Address;
 
     private byte* HeaderPointer => _scratch.Address + (MaxVector * 16);
+
+    /// <summary>Room of its own: a received frame may wait for buffers, its header unread, while others are sent.</summary>
+    private byte* SendHeaderPointer => HeaderPointer + HeaderRoom;
+
+    private byte* SpillPointer => SendHeaderPointer + HeaderRoom;
 
     /// <summary>Tells the kernel to give frames to this queue, or to leave it out when it chooses one. Without effect on an interface of one queue.</summary>
     /// <returns>False when the kernel refused.</returns>
@@ -90,8 +95,8 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     /// <returns>False when the kernel did not take it: queue full, interface down, a frame it refuses, or more than a thousand pieces.</returns>
     public bool TrySend(ReadOnlySpan<byte> header, BufferList chain)
     {
-        header.CopyTo(new Span<byte>(HeaderPointer, HeaderRoom));
-        Begin(header.Length);
+        header.CopyTo(new Span<byte>(SendHeaderPointer, HeaderRoom));
+        BeginWith(SendHeaderPointer, header.Length);
         if (!TryAppend(chain, (uint)header.Length))
         {
             return false;
@@ -116,9 +121,7 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     public void Begin(int headerBytes)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)headerBytes, (uint)HeaderRoom, nameof(headerBytes));
-        Vector[0].Host = HeaderPointer;
-        Vector[0].LengthBytes = (nuint)headerBytes;
-        _count = 1;
+        BeginWith(HeaderPointer, headerBytes);
     }
 
     /// <summary>Adds the bytes of <paramref name="list"/> from <paramref name="offset"/> on.</summary>
@@ -154,7 +157,7 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     public int Receive()
     {
         GuestBuffer* entry = Vector + _count;
-        entry->Host = HeaderPointer + HeaderRoom;
+        entry->Host = SpillPointer;
         entry->LengthBytes = SpillBytes;
         while (true)
         {
@@ -182,6 +185,13 @@ public sealed unsafe partial class TapQueue : FileDescriptor
         }
 
         base.Dispose(disposing);
+    }
+
+    private void BeginWith(byte* header, int headerBytes)
+    {
+        Vector[0].Host = header;
+        Vector[0].LengthBytes = (nuint)headerBytes;
+        _count = 1;
     }
 
     [LibraryImport("libc", EntryPoint = "readv", SetLastError = true)]

@@ -149,6 +149,32 @@ public sealed class TapTests
         Assert.Equal(0, rig.Pair.Pair.Drops.Total);
     });
 
+    [Theory, InlineData(Rings.Mergeable | Rings.EventIdx), InlineData(Rings.Mergeable | Rings.Packed)]
+    public void A_frame_that_waits_for_buffers_keeps_its_header_whatever_is_sent_meanwhile(Rings rings) => Run(() =>
+    {
+        using var rig = new TapRig(rings, ReceiveOffloads | TransmitOffloads);
+        using Socket host = TapRig.Udp(Port);
+        Offer(rig.Pair, 3, 1526);
+        SendSegmented(host, Frames.Pattern(50_000), 1000);
+        byte[] open = Packets.GuestUdp(rig.HostMac, GuestPort, Port, Frames.Pattern(3000));
+        NetHeader openHeader = OpenUdpChecksum(open, GsoType.UdpL4, 1200);
+        for (int offered = 3; offered < 33; offered += 5)
+        {
+            rig.Pair.Run();
+            Assert.Null(TakeIfWanted(rig));
+            rig.Pair.Send(NetHeader.Plain, Packets.GuestUdp(rig.HostMac, GuestPort, Port, [1]));
+            rig.Pair.Send(openHeader, open);
+            Offer(rig.Pair, 5, 1526);
+        }
+
+        Offer(rig.Pair, 20, 1526); // in place of buffers that the host's own chatter took
+        Received received = rig.Take(TapRig.IsUdpTo(GuestPort));
+        Assert.Equal((GsoType.UdpL4, 1000), (received.Header.GsoType, received.Header.GsoSize));
+        Assert.Equal((NetHeaderFlags.NeedsCsum, 34, 6), (received.Header.Flags, received.Header.CsumStart, received.Header.CsumOffset));
+        Assert.Equal(Frames.Pattern(50_000), received.Frame[42..]);
+        Assert.Equal(0, rig.Pair.Pair.Drops.Total);
+    });
+
     [Theory, MemberData(nameof(Formats))]
     public void N6_without_buffers_nobody_watches_the_tap_and_with_them_frames_flow_again(Rings rings) => Run(() =>
     {
