@@ -28,6 +28,9 @@ internal sealed class TapTransmit<TRing> : IQueueLoop
         _pair = pair;
         _tap = tap;
         _rules = new HeaderRules(config.Features);
+
+        // Not only the receive queue: drivers may start this one alone. Where the interface is gone each send says so.
+        tap.TrySetHeaderBytes(_rules.HeaderBytes);
     }
 
     /// <inheritdoc/>

@@ -30,7 +30,7 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     /// <summary>Belongs to an interface with several queues, so that the kernel can leave this one out.</summary>
     public bool CanDetach { get; internal set; }
 
-    /// <summary>The interface is gone, or this queue is detached from it: nothing will ever be received, yet the descriptor is always «readable».</summary>
+    /// <summary>The interface is gone: nothing will ever be received, yet the descriptor is always «readable».</summary>
     public bool IsLost { get; private set; }
 
     /// <summary>Header of the frame received last.</summary>
@@ -64,11 +64,11 @@ public sealed unsafe partial class TapQueue : FileDescriptor
     }
 
     /// <summary>Chooses what every queue of the interface reads unfinished. The kernel finishes the rest, whatever was queued before excepted.</summary>
-    /// <returns>False when the kernel does not know one of the flags, or this queue is detached.</returns>
+    /// <returns>False when the kernel does not know one of the flags, or the interface is gone.</returns>
     public bool TrySetOffloads(TapOffloads offloads) => LibC.ioctl(Number, SetOffload, (void*)(nint)(uint)offloads) == 0;
 
     /// <summary>Sets the length of the header before each frame of every queue of the interface: 12, or 10 for legacy drivers.</summary>
-    /// <returns>False when this queue is detached.</returns>
+    /// <returns>False when the interface is gone. A queue that is detached from it sets it all the same.</returns>
     public bool TrySetHeaderBytes(int headerBytes) => LibC.ioctl(Number, SetHeaderSize, &headerBytes) == 0;
 
     /// <summary>Sends one finished frame that no driver made. Any thread; the worker may use the queue at the same time.</summary>

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using Paravane.VhostServer.Hosting;
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Driver;
 using Paravane.VirtioQueues.Linux;
 using static Paravane.Backends.Net.Tests.NetworkNamespace;
 
@@ -278,6 +280,28 @@ public sealed class TapTests
             rig.RunUntil(() => host.Available > 0, "a datagram for the host");
             Assert.Equal(1, host.Receive(new byte[10]));
         }
+    });
+
+    [Theory, MemberData(nameof(Formats))]
+    public void Frames_go_out_as_they_are_where_only_the_transmit_queue_runs(Rings rings) => Run(() =>
+    {
+        using var device = new NetDevice(TapPort.Open(TapRig.Name, 1), new NetSettings());
+        using var arena = new GuestArena(1 << 20);
+        ulong features = rings.ToFeatures();
+        DriverRingConfig ring = DriverRingConfig.Lay(arena.Table, arena.Allocate(DriverRingConfig.BytesNeeded(64, features, 0)), 64, features, 0);
+        var driver = DriverQueue.Open(ring);
+        using IQueueLoop loop = device.StartQueue(ring.ToQueueConfig(1), arena.Table);
+        loop.Queue.Enabled = true;
+        using var wire = new Socket(AddressFamily.Packet, SocketType.Raw, (ProtocolType)0xb588) { ReceiveTimeout = 5000 }; // ETH_P_802_EX1 in network order
+        byte[] frame = [.. Enumerable.Repeat((byte)0xff, 6), .. Packets.GuestMac.GetAddressBytes(), 0x88, 0xb5, .. Frames.Pattern(100)];
+        var buffer = new DriverBuffer(arena.Allocate(NetHeader.SizeBytes + (ulong)frame.Length), NetHeader.SizeBytes + (uint)frame.Length);
+        arena.Write(buffer.Address, [.. new byte[NetHeader.SizeBytes], .. frame]);
+        Assert.True(driver.Add([buffer], 1));
+        driver.Publish();
+        Assert.True(loop.RunBatch());
+        Assert.Equal(0, device.Pairs[0].Drops.Total);
+        byte[] bytes = new byte[2000];
+        Assert.Equal(frame, bytes[..wire.Receive(bytes)]);
     });
 
     [Fact]
