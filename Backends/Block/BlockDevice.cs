@@ -4,16 +4,23 @@ using System.Text;
 using Paravane.Backends.Block.Spec;
 using Paravane.Backends.Block.Stores;
 using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 
 namespace Paravane.Backends.Block;
 
 /// <summary>A virtio block device over one store (virtio 1.2 §5.2).</summary>
-/// <remarks>Session context, but for <see cref="StartQueue"/> and what loops read: the fixed properties and <see cref="IsWriteback"/>.</remarks>
+/// <remarks>
+/// <para>Session context, but for <see cref="StartQueue"/>, <see cref="EndQueue"/> and what loops read: the fixed properties and <see cref="IsWriteback"/>.</para>
+/// <para>
+/// Whether the driver turned the volatile cache off goes into the record of requests in flight before the driver hears that it was done, so that a process that
+/// takes this one's place goes on with it: such a driver sends no FLUSH. Nothing is read back there but once, when the first queue starts.
+/// </para>
+/// </remarks>
 internal sealed class BlockDevice : IVirtioDevice, IDisposable
 {
-    /// <summary>What a driver chose by the writeback byte.</summary>
+    /// <summary>What a driver chose by the writeback byte. The values are the record's word.</summary>
     private enum Cache
     {
         /// <summary>Nothing yet.</summary>
@@ -30,7 +37,11 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
     private readonly BlockDeviceOptions _options;
     private readonly byte[] _serial = new byte[BlockLimits.SerialBytes];
     private volatile Cache _cache;
+    private bool _isRecorded; // the choice has stood in a record: what the next one says is newer
     private bool _flushNegotiated = true;
+    private InflightRecord? _record; // while queues run
+    private RingFormat _format;
+    private int _runningQueues;
 
     /// <summary>Takes the store over.</summary>
     /// <param name="store">Its length is a multiple of the logical block; checked by the one who opened it.</param>
@@ -59,7 +70,7 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
     /// <inheritdoc/>
     public event Action? ConfigChanged
     {
-        // The capacity is fixed while the process lives, so nothing in config space changes by itself.
+        // The capacity is fixed while the process lives, and the cache that a record names was switched by the driver: nothing changes by itself.
         add { }
         remove { }
     }
@@ -112,7 +123,22 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
     public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return _store.StartQueue(this, config, memory);
+        IQueueLoop loop = _store.StartQueue(this, config, memory);
+        if (Interlocked.Increment(ref _runningQueues) == 1)
+        {
+            Begin(config);
+        }
+
+        return loop;
+    }
+
+    /// <summary>A queue has stopped. Worker; queues of several may stop at once, and none starts meanwhile.</summary>
+    public void EndQueue()
+    {
+        if (Interlocked.Decrement(ref _runningQueues) == 0)
+        {
+            _record = null; // lives as long as the queues
+        }
     }
 
     /// <inheritdoc/>
@@ -124,6 +150,26 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _store.Dispose();
+
+    /// <summary>The first queue started: goes on with the cache that the record names, unless the front-end has said since which one it is.</summary>
+    private void Begin(QueueConfig config)
+    {
+        _record = config.Inflight;
+        _format = config.Format;
+        ulong found = _record?.ReadWord(_format) ?? 0;
+        if ((_cache == Cache.AsNegotiated || _isRecorded) && found is (ulong)Cache.On or (ulong)Cache.Off && config.Has(BlkFeatures.ConfigWce))
+        {
+            _cache = (Cache)found;
+        }
+
+        Keep(); // a device that was only paused may come back with another record
+    }
+
+    private void Keep()
+    {
+        _record?.WriteWord(_format, (ulong)_cache);
+        _isRecorded = _record is not null;
+    }
 
     private string? TrySetWriteback(byte value)
     {
@@ -140,6 +186,7 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
             _store.Synchronize();
         }
 
+        Keep(); // last: a successor that finds the cache off has nothing to make durable
         return null;
     }
 

@@ -108,6 +108,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
         // First the store: it waits for what the kernel still does in the guest's pages.
         _store.Dispose();
         _queue.Dispose();
+        _device.EndQueue();
     }
 
     private void Serve(int count)

@@ -122,7 +122,7 @@ public sealed unsafe class InflightRecord : IDisposable
     /// <returns>0: nothing was stored, or there is no room for a word. Anything else may be somebody else's doing.</returns>
     public ulong ReadWord(RingFormat format) => HasWord(format) ? Volatile.Read(ref *FindWord(format)) : 0;
 
-    /// <summary>Keeps a word for the device's successor, all of it or nothing wherever this process dies; without room for one it vanishes. Worker of one queue.</summary>
+    /// <summary>Keeps a word for the device's successor, all of it or nothing wherever this process dies; without room for one it vanishes. One thread at a time.</summary>
     /// <param name="format">Of the device's rings.</param>
     /// <param name="word">0: nothing to keep.</param>
     public void WriteWord(RingFormat format, ulong word)

@@ -1,10 +1,12 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using Paravane.Backends.Block.Spec;
 using Paravane.Backends.Block.Stores;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Inflight;
 using Paravane.VirtioQueues.Memory;
 using Paravane.VirtioQueues.Spec;
 
@@ -22,6 +24,8 @@ internal sealed class DiskRig<TDriver> : IDisposable
 
     private readonly Dictionary<ushort, (GuestAddress Address, int LengthBytes)[]> _pending = [];
     private readonly Dictionary<ushort, Answer> _answers = [];
+    private readonly List<IQueueLoop> _dead = [];
+    private readonly QueueConfig _config;
     private readonly bool _ownsDevice;
     private TDriver _driver;
     private ushort _cookie;
@@ -29,28 +33,33 @@ internal sealed class DiskRig<TDriver> : IDisposable
     public DiskRig(Store store, BlockDeviceOptions? options = null, ulong declined = 0, int size = 256, int indirectEntries = 0)
         : this(new BlockDevice(store, options ?? new BlockDeviceOptions()), declined, size, indirectEntries, new GuestRam()) => _ownsDevice = true;
 
-    public DiskRig(BlockDevice device, ulong declined, int size, int indirectEntries, GuestRam ram, int index = 0)
+    public DiskRig(BlockDevice device, ulong declined, int size, int indirectEntries, GuestRam ram, int index = 0, InflightRecord? record = null)
     {
-        Device = device;
         Ram = ram;
         ulong features = device.Traits.Features & ~declined;
         features = typeof(TDriver) == typeof(PackedDriver) ? features : features & ~VirtioFeatures.RingPacked;
         Assert.Null(((IVirtioDevice)device).FindFeatureError(features));
-        device.AcceptFeatures(features);
         GuestAddress at = Ram.Allocate(DriverRingConfig.BytesNeeded(size, features, indirectEntries), 4096);
         DriverRingConfig layout = DriverRingConfig.Lay(Ram.Table, at, size, features, indirectEntries);
         _driver = TDriver.Open(layout);
-        Loop = device.StartQueue(layout.ToQueueConfig(index), Ram.Table);
-        Loop.Queue.Enabled = true;
+        _config = layout.ToQueueConfig(index);
+        Start(device, record);
     }
 
-    public BlockDevice Device { get; }
+    public BlockDevice Device { get; private set; }
 
     public GuestRam Ram { get; }
 
-    public IQueueLoop Loop { get; }
+    public IQueueLoop Loop { get; private set; }
 
     public int InFlight => _pending.Count;
+
+    /// <summary>The device does nothing any more; another one takes its queue over.</summary>
+    public void Die(BlockDevice successor, InflightRecord? record)
+    {
+        _dead.Add(Loop);
+        Start(successor, record);
+    }
 
     public static byte[] Header(BlkRequestType type, ulong sector)
     {
@@ -172,10 +181,19 @@ internal sealed class DiskRig<TDriver> : IDisposable
     public void Dispose()
     {
         Loop.Dispose();
+        _dead.ForEach(loop => loop.Dispose());
         if (_ownsDevice)
         {
             Device.Dispose();
             Ram.Dispose();
         }
+    }
+    [MemberNotNull(nameof(Device), nameof(Loop))]
+    private void Start(BlockDevice device, InflightRecord? record)
+    {
+        Device = device;
+        device.AcceptFeatures(_config.Features);
+        Loop = device.StartQueue(_config with { Inflight = record }, Ram.Table);
+        Loop.Queue.Enabled = true;
     }
 }
