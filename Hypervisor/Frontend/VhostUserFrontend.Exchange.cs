@@ -17,13 +17,16 @@ public sealed partial class VhostUserFrontend
     internal long Deadline { get; set; } = long.MaxValue;
 
     /// <summary>Sends a request and, with REPLY_ACK, waits for the word that it was done.</summary>
-    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, params ReadOnlySpan<int> descriptors)
+    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, params ReadOnlySpan<int> descriptors) =>
+        Command(request, payload, descriptors, _options.ReplyTimeout);
+
+    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<int> descriptors, TimeSpan timeout)
     {
         bool acknowledged = Has(ProtocolFeatures.ReplyAck);
         Send(request, payload, descriptors, acknowledged);
         if (acknowledged)
         {
-            ulong answer = MemoryMarshal.Read<ulong>(ReceiveReply(request, sizeof(ulong), orEmpty: false, _options.ReplyTimeout));
+            ulong answer = MemoryMarshal.Read<ulong>(ReceiveReply(request, sizeof(ulong), orEmpty: false, timeout));
             if (answer != 0)
             {
                 throw new FrontendException($"{RequestName.Of(request)}: the back-end refused it (answer {answer})");

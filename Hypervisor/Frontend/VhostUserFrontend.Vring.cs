@@ -10,7 +10,7 @@ namespace Paravane.Hypervisor.Frontend;
 /// <content>One ring: size, base, addresses, eventfds, enabling, stopping.</content>
 public sealed partial class VhostUserFrontend
 {
-    /// <summary>GET_VRING_BASE waits for all I/O under way, however slow the disk: this many times the ordinary limit.</summary>
+    /// <summary>Whoever stops a ring may wait for all its I/O under way, however slow the disk: this many times the ordinary limit.</summary>
     internal const int StopPatience = 10;
 
     /// <summary>SET_VRING_NUM.</summary>
@@ -43,7 +43,12 @@ public sealed partial class VhostUserFrontend
     {
         if ((Features & VirtioFeatures.ProtocolFeatures) != 0)
         {
-            Command(FrontendRequest.SetVringEnable, new VringState((uint)index, enabled ? 1u : 0u));
+            var state = new VringState((uint)index, enabled ? 1u : 0u);
+            Command(
+                FrontendRequest.SetVringEnable,
+                MemoryMarshal.AsBytes(new ReadOnlySpan<VringState>(in state)),
+                [],
+                enabled ? _options.ReplyTimeout : _options.ReplyTimeout * StopPatience);
         }
     }
 

@@ -57,12 +57,15 @@ public sealed class DeviceStopTests
         Assert.Equal(0, rig.NeedsReset);
     }
 
-    [Fact]
-    public async Task A_pause_waits_for_a_slow_disk_longer_than_any_reply_may_take()
+    [Theory]
+    [InlineData(FrontendRequest.GetVringBase)]
+    [InlineData(FrontendRequest.SetVringEnable)] // paravane-blk waits here
+    public async Task A_pause_waits_for_a_slow_disk_longer_than_any_reply_may_take(FrontendRequest where)
     {
+        bool slow = false;
         using var rig = new DeviceRig(_ => DeviceRig.Disk(script: message =>
         {
-            if (message.Request == FrontendRequest.GetVringBase)
+            if (message.Request == where && Volatile.Read(ref slow))
             {
                 Thread.Sleep(s_patience * 2);
             }
@@ -70,8 +73,10 @@ public sealed class DeviceStopTests
             return null;
         }), patience: s_patience);
         rig.Start(Accepted, rig.Queue(0), rig.Queue(1));
+        slow = true;
         await rig.Device.PauseAsync().WaitAsync(Wait.Limit, TestContext.Current.CancellationToken);
         Assert.Equal(0, rig.Device.Counters.Losses);
+        slow = false;
         await rig.Device.ResumeAsync().WaitAsync(Wait.Limit, TestContext.Current.CancellationToken);
         Assert.Equal(0, rig.Device.Counters.Losses);
         Assert.Equal(1, rig.Source.Count);
