@@ -3,7 +3,11 @@ using System.Runtime.CompilerServices;
 namespace Paravane.VirtioQueues.Chains;
 
 /// <summary>A set of 16-bit heads or buffer ids that are in flight. Worker thread only.</summary>
-/// <remarks>Callers keep every value below the number that the set was made for: heads are checked against the queue size before, ids have 16 bits.</remarks>
+/// <remarks>
+/// Callers keep every value below the number that the set was made for: heads are checked against the queue size before, ids have 16 bits. Values leave at
+/// completion, since to keep them until the publication would take a second pass over the chains: in between the rings' count of descriptors bounds what a
+/// driver gets that does not wait.
+/// </remarks>
 internal readonly unsafe struct InFlightMap
 {
     private readonly ulong* _words;

@@ -25,13 +25,13 @@ public unsafe struct PackedRing : IRing<PackedRing>
     private ushort _usedPosition; // next slot to complete into, including completions not yet published
     private bool _availWrap;
     private bool _usedWrap;
-    private int _descriptorsInFlight;
+    private int _descriptorsInFlight; // until published: before, no driver can know that its chain is done
 
     // Completions since the last Publish, private until then: the driver polls the first one's slot, and a store beside it would cost its line twice.
     private readonly ulong[] _pendingElements;
     private readonly ushort[] _pendingPositions;
     private int _pending;
-    private ushort _pendingSlots;
+    private ushort _pendingSlots; // descriptors that the next publication gives back
 
     private bool _eventIdx;
     private bool _batchInOrder;
@@ -225,7 +225,8 @@ public unsafe struct PackedRing : IRing<PackedRing>
         }
 
         _availPosition = (ushort)position;
-        Forget(slot);
+        _inFlight.Remove(slot->Head);
+        _descriptorsInFlight -= slot->RingDescriptors;
         _record?.Untake(slot->Entry);
     }
 
@@ -258,7 +259,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
 
         _pendingSlots += slot->RingDescriptors;
         Advance(ref _usedPosition, ref _usedWrap, slot->RingDescriptors);
-        Forget(slot);
+        _inFlight.Remove(slot->Head);
     }
 
     /// <inheritdoc/>
@@ -275,7 +276,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
         }
 
         InFlightMap inFlight = _inFlight;
-        uint position = _usedPosition, size = (uint)_size, freed = 0;
+        uint position = _usedPosition, size = (uint)_size, completed = 0;
         ulong marks = _usedWrap ? (ulong)Marks << 48 : 0;
         ref ulong element = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_pendingElements), _pending);
         ref ushort at = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_pendingPositions), _pending);
@@ -294,7 +295,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
             element = ref Unsafe.Add(ref element, 1);
             at = (ushort)position;
             at = ref Unsafe.Add(ref at, 1);
-            freed += descriptors;
+            completed += descriptors;
             inFlight.Remove(head);
             position += descriptors;
             if (position >= size)
@@ -307,8 +308,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
         _usedPosition = (ushort)position;
         _usedWrap = marks != 0;
         _pending += count;
-        _pendingSlots += (ushort)freed;
-        _descriptorsInFlight -= (int)freed;
+        _pendingSlots += (ushort)completed;
     }
 
     /// <inheritdoc/>
@@ -327,6 +327,7 @@ public unsafe struct PackedRing : IRing<PackedRing>
         Volatile.Write(ref UpperHalf(_pendingPositions[0]), _pendingElements[0]);
         _record?.EndBatch();
         ushort slots = _pendingSlots;
+        _descriptorsInFlight -= slots;
         _pending = 0;
         _pendingSlots = 0;
 
@@ -415,12 +416,6 @@ public unsafe struct PackedRing : IRing<PackedRing>
         }
 
         position = (ushort)next;
-    }
-
-    private void Forget(ChainSlot* slot)
-    {
-        _inFlight.Remove(slot->Head);
-        _descriptorsInFlight -= slot->RingDescriptors;
     }
 
     /// <summary>Follows a list of several descriptors or an indirect table. The first was published last, so the rest is complete.</summary>

@@ -27,7 +27,8 @@ public unsafe struct SplitRing : IRing<SplitRing>
     private ushort _availShadow; // driver's idx as last read
     private ushort _usedNext; // next used entry to write
     private ushort _usedPublished; // used.idx as the driver sees it
-    private ushort _descriptorsInFlight;
+    private ushort _descriptorsInFlight; // until published: before, no driver can know that its chain is done
+    private ushort _descriptorsCompleted; // of those, the ones that the next publication gives back
     private bool _eventIdx;
     private bool _batchInOrder;
     private bool _opened;
@@ -209,7 +210,8 @@ public unsafe struct SplitRing : IRing<SplitRing>
     /// <inheritdoc/>
     void IRing<SplitRing>.Rewind(ChainSlot* slot)
     {
-        Forget(slot);
+        _inFlight.Remove(slot->Head);
+        _descriptorsInFlight -= slot->RingDescriptors;
         if (_record is { } record)
         {
             if (slot->Entry != 0)
@@ -233,7 +235,8 @@ public unsafe struct SplitRing : IRing<SplitRing>
         uint entry = _batchInOrder ? _usedPublished : _usedNext;
         _used[entry & _mask] = new VirtqUsedElem(slot->Head, writtenBytes);
         _usedNext++;
-        Forget(slot);
+        _descriptorsCompleted += slot->RingDescriptors;
+        _inFlight.Remove(slot->Head);
     }
 
     /// <inheritdoc/>
@@ -265,7 +268,7 @@ public unsafe struct SplitRing : IRing<SplitRing>
         }
 
         _usedNext += (ushort)count;
-        _descriptorsInFlight -= (ushort)descriptors;
+        _descriptorsCompleted += (ushort)descriptors;
     }
 
     /// <inheritdoc/>
@@ -283,6 +286,8 @@ public unsafe struct SplitRing : IRing<SplitRing>
         Volatile.Write(ref _usedHeader[1], _usedNext);
         _usedPublished = _usedNext;
         _record?.EndBatch(_usedNext);
+        _descriptorsInFlight -= _descriptorsCompleted;
+        _descriptorsCompleted = 0;
 
         // Full fence: the store above before the load of the event word (StoreLoad). Pairs with the driver's fence between
         // writing used_event (or clearing NO_INTERRUPT) and its last look at used->idx.
@@ -358,12 +363,6 @@ public unsafe struct SplitRing : IRing<SplitRing>
         slot->Head = head;
         slot->RingDescriptors = (ushort)descriptors;
         return true;
-    }
-
-    private void Forget(ChainSlot* slot)
-    {
-        _inFlight.Remove(slot->Head);
-        _descriptorsInFlight -= slot->RingDescriptors;
     }
 
     /// <summary>Follows a chain of several descriptors or with an indirect table. Bounded by the queue size, so a loop ends as «too long».</summary>

@@ -27,11 +27,12 @@ internal sealed class DiskRig<TDriver> : IDisposable
     private readonly List<IQueueLoop> _dead = [];
     private readonly QueueConfig _config;
     private readonly bool _ownsDevice;
+    private readonly DriverRingConfig _layout;
     private TDriver _driver;
     private ushort _cookie;
 
-    public DiskRig(Store store, BlockDeviceOptions? options = null, ulong declined = 0, int size = 256, int indirectEntries = 0)
-        : this(new BlockDevice(store, options ?? new BlockDeviceOptions()), declined, size, indirectEntries, new GuestRam()) => _ownsDevice = true;
+    public DiskRig(Store store, BlockDeviceOptions? options = null, ulong declined = 0, int size = 256, int indirectEntries = 0, InflightRecord? record = null)
+        : this(new BlockDevice(store, options ?? new BlockDeviceOptions()), declined, size, indirectEntries, new GuestRam(), record: record) => _ownsDevice = true;
 
     public DiskRig(BlockDevice device, ulong declined, int size, int indirectEntries, GuestRam ram, int index = 0, InflightRecord? record = null)
     {
@@ -40,9 +41,9 @@ internal sealed class DiskRig<TDriver> : IDisposable
         features = typeof(TDriver) == typeof(PackedDriver) ? features : features & ~VirtioFeatures.RingPacked;
         Assert.Null(((IVirtioDevice)device).FindFeatureError(features));
         GuestAddress at = Ram.Allocate(DriverRingConfig.BytesNeeded(size, features, indirectEntries), 4096);
-        DriverRingConfig layout = DriverRingConfig.Lay(Ram.Table, at, size, features, indirectEntries);
-        _driver = TDriver.Open(layout);
-        _config = layout.ToQueueConfig(index);
+        _layout = DriverRingConfig.Lay(Ram.Table, at, size, features, indirectEntries);
+        _driver = TDriver.Open(_layout);
+        _config = _layout.ToQueueConfig(index);
         Start(device, record);
     }
 
@@ -131,6 +132,13 @@ internal sealed class DiskRig<TDriver> : IDisposable
 
         Assert.Equal(DriverFault.None, _driver.Fault);
         return worked;
+    }
+
+    /// <summary>The driver forgets what is in flight and takes all of the ring for its own, from <paramref name="next"/> on.</summary>
+    public void Forget(QueueState next)
+    {
+        _pending.Clear();
+        _driver = TDriver.Open(_layout with { Start = next });
     }
 
     public bool TryTake(ushort cookie, out Answer? answer) => _answers.Remove(cookie, out answer);

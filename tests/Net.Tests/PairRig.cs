@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Inflight;
 
 namespace Paravane.Backends.Net.Tests;
 
@@ -12,7 +13,7 @@ internal sealed class PairRig : IDisposable
     private readonly GuestArena _arena;
     private readonly bool _ownsArena;
 
-    public PairRig(NetDevice device, ulong features, int size = 64, int pair = 0, GuestArena? arena = null)
+    public PairRig(NetDevice device, ulong features, int size = 64, int pair = 0, GuestArena? arena = null, InflightRecord? record = null)
     {
         Assert.Equal(0UL, features & ~device.Traits.Features);
         Assert.Null(device.FindFeatureError(features));
@@ -22,10 +23,11 @@ internal sealed class PairRig : IDisposable
         Pair = device.Pairs[pair];
         HeaderBytes = HeaderRules.HeaderBytesOf(features);
         DriverRingConfig receive = Lay(size, features), transmit = Lay(size, features);
+        ReceiveRing = receive;
         Receive = DriverQueue.Open(receive);
         Transmit = DriverQueue.Open(transmit);
-        ReceiveLoop = device.StartQueue(receive.ToQueueConfig(2 * pair), _arena.Table);
-        TransmitLoop = device.StartQueue(transmit.ToQueueConfig((2 * pair) + 1), _arena.Table);
+        ReceiveLoop = device.StartQueue(receive.ToQueueConfig(2 * pair) with { Inflight = record }, _arena.Table);
+        TransmitLoop = device.StartQueue(transmit.ToQueueConfig((2 * pair) + 1) with { Inflight = record }, _arena.Table);
         ReceiveLoop.Queue.Enabled = TransmitLoop.Queue.Enabled = true;
     }
 
@@ -34,6 +36,8 @@ internal sealed class PairRig : IDisposable
     public QueuePair Pair { get; }
 
     public int HeaderBytes { get; }
+
+    public DriverRingConfig ReceiveRing { get; }
 
     public DriverQueue Receive { get; }
 

@@ -1,3 +1,7 @@
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Chains;
+using Paravane.VirtioQueues.Inflight;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Backends.Net.Tests;
 
@@ -59,6 +63,37 @@ public sealed class RoomTests
             rig.Run();
             Assert.Equal(Frames.Pattern(99, 3), rig.Take()?.Frame);
         }
+    }
+
+    [Theory]
+    [InlineData(Rings.Mergeable, false)]
+    [InlineData(Rings.Mergeable, true)]
+    [InlineData(Rings.Mergeable | Rings.Packed, false)]
+    [InlineData(Rings.Mergeable | Rings.Packed, true)]
+    public void R13_receive_buffers_that_are_offered_again_while_their_frame_is_on_its_way_break_the_queue(Rings rings, bool recorded)
+    {
+        const int Size = 2;
+        RingFormat format = rings.HasFlag(Rings.Packed) ? RingFormat.Packed : RingFormat.Split;
+        using MemFd file = InflightRecord.Create(format, 2, Size);
+        using InflightRecord? record = recorded ? InflightRecord.Map(file, 0, file.LengthBytes, 2, Size) : null;
+        using var rig = new PairRig(new NetDevice(new LoopPort(), new NetSettings()), rings.ToFeatures(), Size, record: record);
+        rig.Offer(100, 100);
+        rig.Send(NetHeader.Plain, Frames.Pattern(300)); // never fits; the device keeps both buffers at hand
+        rig.Run();
+        Assert.Equal(1, rig.Pair.Drops[Drop.Overrun]);
+        Assert.Equal(1, rig.TakeSent());
+
+        // The driver forgets that they are not its own.
+        QueueState next = format == RingFormat.Packed ? QueueState.Packed(0, false, 0, false) : QueueState.Split(Size);
+        DriverQueue again = DriverQueue.Open(rig.ReceiveRing with { Start = next });
+        Assert.True(again.Add([rig.Buffer(100)], 0) && again.Add([rig.Buffer(100)], 0));
+        again.Publish();
+        rig.Send(NetHeader.Plain, Frames.Pattern(138));
+        rig.Send(NetHeader.Plain, Frames.Pattern(138));
+        rig.Run();
+        Assert.Equal(ChainFault.TooManyInFlight, rig.ReceiveLoop.Queue.Fault);
+        Assert.Equal(Size, rig.ReceiveLoop.Queue.Completed);
+        Assert.Equal(1, rig.TakeSent());
     }
 
     [Theory, InlineData(Rings.Mergeable), InlineData(Rings.Mergeable | Rings.Packed), InlineData(Rings.Mergeable | Rings.Packed | Rings.InOrder | Rings.EventIdx)]

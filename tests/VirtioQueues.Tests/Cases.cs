@@ -21,4 +21,23 @@ public static class Cases
 
         return shapes;
     }
+    /// <summary>Ring size, descriptors of a chain (0: an indirect table), with a record.</summary>
+    public static TheoryData<int, int, bool> UnpublishedShapes()
+    {
+        TheoryData<int, int, bool> shapes = [];
+        foreach (bool recorded in (bool[])[false, true])
+        {
+            shapes.Add(1, 0, recorded);
+            foreach (int size in (int[])[1, 2, 4, 64, 256])
+            {
+                shapes.Add(size, 1, recorded);
+            }
+
+            shapes.Add(8, 0, recorded);
+            shapes.Add(8, 2, recorded);
+            shapes.Add(8, 3, recorded);
+        }
+
+        return shapes;
+    }
 }
