@@ -171,6 +171,7 @@ internal sealed partial class QueueWorker : IDisposable
         // A drain that the last turn ended must not wait for the next kick.
         if (TryArmAll() && (_orders.Count == 0 || !CarryOutOrders()))
         {
+            ReportFaults(); // arming finds some too, and nothing may end this sleep
             Sleep();
         }
 
@@ -248,13 +249,22 @@ internal sealed partial class QueueWorker : IDisposable
         foreach (WorkerQueue queue in Queues)
         {
             worked |= queue.Run();
+        }
+
+        ReportFaults();
+        return worked;
+    }
+
+    /// <summary>Of all rings: a transmit queue finds what is wrong with the receive queue that it fills, whose own turn is over by then.</summary>
+    private void ReportFaults()
+    {
+        foreach (WorkerQueue queue in Queues)
+        {
             if (queue.Queue.Fault != ChainFault.None && !queue.IsFaultReported)
             {
                 Report(queue);
             }
         }
-
-        return worked;
     }
 
     private void UpdatePause(WorkerQueue queue) => queue.Queue.FetchPaused = queue.IsDraining || _fetchStopped;

@@ -1,6 +1,9 @@
 using System.Diagnostics;
+using Paravane.VhostServer.Hosting;
 using Paravane.VhostServer.Protocol;
 using Paravane.VhostServer.Tests.Support;
+using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Chains;
 using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.VhostServer.Tests.Session;
@@ -71,6 +74,44 @@ public sealed class FaultTests
         ring.Echo(5);
     }
 
+    /// <summary>A transmit queue fills the receive queue of its pair: what is wrong with that is found when its own turn is over.</summary>
+    [Fact]
+    public void A_ring_that_breaks_in_the_turn_of_another_is_reported_before_the_worker_sleeps()
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device, options => options with { Poll = PollSetting.Off });
+        using var machine = new Machine(server.Connect());
+        using TestRing receive = TestRing.Of(machine, 0).Start();
+        using TestRing transmit = TestRing.Of(machine, 1).Start();
+        Virtqueue? first = null;
+        device.OnTurn = queue =>
+        {
+            if (queue.Config.Index == 0)
+            {
+                first = queue;
+            }
+            else
+            {
+                first?.Break(ChainFault.HeadOutOfRange);
+            }
+        };
+        transmit.Kick.Signal();
+        AssertReported(machine, receive);
+    }
+
+    [Fact]
+    public void A_ring_that_breaks_while_it_arms_is_reported_before_the_worker_sleeps()
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device, options => options with { Poll = PollSetting.Off });
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine).Start();
+        ring.Echo();
+        device.OnArm = static queue => queue.Break(ChainFault.DirtyLogTooSmall);
+        ring.Kick.Signal();
+        AssertReported(machine, ring);
+    }
+
     [Fact]
     public void An_error_eventfd_that_comes_after_the_fault_is_signalled_too_and_reconnecting_heals()
     {
@@ -90,5 +131,13 @@ public sealed class FaultTests
         using TestRing healthy = TestRing.Of(next).Start();
         healthy.Echo(3);
         Assert.Equal(0UL, next.Frontend.Ask(FrontendRequest.GetStatus).Word);
+    }
+
+    private static void AssertReported(Machine machine, TestRing ring)
+    {
+        var clock = Stopwatch.StartNew();
+        Wait.Until(ring.Error.Drain, "the error eventfd is signalled");
+        Assert.InRange(clock.ElapsedMilliseconds, 0, 2000); // 10 ms on an idle machine
+        Assert.Equal(64UL, machine.Frontend.Ask(FrontendRequest.GetStatus).Word);
     }
 }

@@ -39,6 +39,12 @@ internal class EchoDevice : IVirtioDevice, IDisposable
 
     public EventFd Released { get; } = new();
 
+    /// <summary>What a ring does besides at the beginning of each of its turns. On the worker.</summary>
+    public Action<Virtqueue>? OnTurn { get; set; }
+
+    /// <summary>What a ring does besides when its worker is about to sleep. On the worker.</summary>
+    public Action<Virtqueue>? OnArm { get; set; }
+
     /// <summary>Requests taken from any ring so far.</summary>
     public int Taken => Volatile.Read(ref _taken);
 

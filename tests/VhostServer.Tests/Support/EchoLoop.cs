@@ -19,6 +19,7 @@ internal sealed class EchoLoop<TRing>(EchoDevice device, Virtqueue<TRing> queue)
 
     public bool RunBatch()
     {
+        device.OnTurn?.Invoke(queue);
         int taken = queue.Fill(Burst);
         for (int i = 0; i < taken; i++)
         {
@@ -43,6 +44,7 @@ internal sealed class EchoLoop<TRing>(EchoDevice device, Virtqueue<TRing> queue)
 
     public bool TryArm()
     {
+        device.OnArm?.Invoke(queue);
         EventFd.Drain(device.Released.Number);
         return (device.IsHolding || _count == 0) && queue.TryArm();
     }
