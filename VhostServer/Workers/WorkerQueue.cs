@@ -66,27 +66,27 @@ internal sealed class WorkerQueue(int index, IQueueLoop loop)
     {
         if (!MayFetch)
         {
-            return Queue.InFlight == 0 || Loop.TryArm();
+            return Queue.InFlight == 0 || Arm();
         }
 
         if (Queue.Enabled)
         {
-            return _isArmed = Loop.TryArm();
+            return Arm();
         }
 
         if (Queue.InFlight != 0)
         {
             Queue.FetchPaused = true;
-            bool isQuiet = Loop.TryArm();
+            bool isQuiet = Arm();
             Queue.FetchPaused = false;
             return isQuiet;
         }
 
         // A disabled queue may leave chains in the ring for ever, so only something done counts against sleeping.
-        return (_isArmed = Loop.TryArm()) || !Loop.RunDisabled();
+        return Arm() || !Loop.RunDisabled();
     }
 
-    /// <summary>After the worker slept.</summary>
+    /// <summary>After the worker slept, or did not since a queue had something to do.</summary>
     public void Disarm()
     {
         if (_isArmed)
@@ -94,6 +94,12 @@ internal sealed class WorkerQueue(int index, IQueueLoop loop)
             _isArmed = false;
             Loop.Disarm();
         }
+    }
+
+    private bool Arm()
+    {
+        _isArmed = true; // also where it fails: by then kicks are asked for, which a worker with work does not need
+        return Loop.TryArm();
     }
 
     private bool RunDisabled()
