@@ -105,7 +105,7 @@ internal sealed partial class VhostSession
     /// <summary>GET_QUEUE_NUM: rings, not pairs. Whoever counts pairs may ask for too much and is refused ring by ring.</summary>
     public void GetQueueNum() => Reply((ulong)_traits.QueueCount);
 
-    /// <summary>SET_STATUS. Zero stops the rings; the device keeps what its driver set, since QEMU also sends zero when it only pauses the guest.</summary>
+    /// <summary>SET_STATUS. Zero stops the rings; they and the device keep their state, since QEMU also sends zero when it only pauses the guest.</summary>
     public void SetStatus(Message message)
     {
         ulong value = message.Read<ulong>();

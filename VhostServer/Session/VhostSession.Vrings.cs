@@ -335,7 +335,7 @@ internal sealed partial class VhostSession
         Resume();
     }
 
-    /// <summary>Stops all rings, with no time limit, for a reset.</summary>
+    /// <summary>Stops all rings, with no time limit. Where each stopped is kept: GET_VRING_BASE may ask for it afterwards.</summary>
     private void StopAllRings()
     {
         if (!IsAnyRunning)
@@ -343,14 +343,16 @@ internal sealed partial class VhostSession
             return;
         }
 
-        ExecuteAll(static worker => worker.TryStopAll());
+        var states = new QueueState[_vrings.Length]; // each worker writes those of its own rings
+        ExecuteAll(worker => worker.TryStopAll(states));
         foreach (Vring vring in _vrings)
         {
             if (vring.IsRunning)
             {
                 vring.Queue = null;
-                vring.Base = null;
+                vring.Base = states[vring.Index];
                 vring.ForgetSignals();
+                VhostServerLog.RingStopped(_log, vring.Index, states[vring.Index].Raw);
             }
         }
 

@@ -245,9 +245,10 @@ internal sealed partial class VhostSession : IDisposable
     private void StopWhateverRuns()
     {
         WorkerOrder[] orders;
+        var states = new QueueState[_vrings.Length]; // nobody will ask for them
         do
         {
-            orders = PostAll(static worker => worker.TryStopAll());
+            orders = PostAll(worker => worker.TryStopAll(states));
             _waiter.WaitUntil(() => Array.TrueForAll(orders, order => order.IsDone), connection: -1);
         }
         while (Array.Exists(orders, order => order.Failure is not null)); // a loop that fails to close is gone from its worker all the same

@@ -91,12 +91,17 @@ internal sealed partial class QueueWorker
     }
 
     /// <summary>Stops all rings of this worker.</summary>
+    /// <param name="states">Gets where each ring stopped, by ring index.</param>
     /// <returns>False while chains are in flight.</returns>
-    public bool TryStopAll()
+    public bool TryStopAll(QueueState[] states)
     {
         for (int i = _count - 1; i >= 0; i--)
         {
-            TryStopQueue(_queues[i].Index, out _);
+            int index = _queues[i].Index;
+            if (TryStopQueue(index, out QueueState state))
+            {
+                states[index] = state;
+            }
         }
 
         return _count == 0;

@@ -54,6 +54,25 @@ public sealed class StopTests
     }
 
     [Theory, MemberData(nameof(Formats))]
+    public void GET_VRING_BASE_tells_the_position_also_when_SET_STATUS_stopped_the_rings_before(ulong features)
+    {
+        // QEMU 7.2 and 8.0 send the status first whenever the guest pauses.
+        using var server = new TestServer(new EchoDevice(queues: 2, workers: 2));
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine, size: 8).Start();
+        using TestRing other = TestRing.Of(machine, 1, size: 8).Start();
+        bool isPacked = features == Machine.Packed;
+        ring.Echo(21);
+        other.Echo(3);
+        Assert.True(machine.Frontend.Try(FrontendRequest.SetStatus, 0UL));
+        Assert.Equal((isPacked ? 0x0002_0002u : 21, isPacked ? 0x8006_8006u : 3), (ring.Stop(), other.Stop()));
+        ring.Start(isPacked ? 0x0002_0002u : 21);
+        other.Start(isPacked ? 0x8006_8006u : 3);
+        ring.Echo(50);
+        other.Echo(50);
+    }
+
+    [Theory, MemberData(nameof(Formats))]
     public void R15_a_front_end_that_disconnects_while_a_stop_waits_is_noticed_and_nothing_is_written_after_the_end(ulong features)
     {
         using var device = new EchoDevice();
