@@ -61,9 +61,6 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
     public int WorkerOf(int queueIndex) => _settings.WorkerPerPair && queueIndex < 2 * _settings.QueuePairs ? queueIndex / 2 : 0;
 
     /// <inheritdoc/>
-    public string? FindFeatureError(ulong features) => NetFeatures.FindError(features);
-
-    /// <inheritdoc/>
     public void ReadConfig(int offsetBytes, Span<byte> destination) => _config.Read(offsetBytes, destination);
 
     /// <inheritdoc/>
@@ -72,6 +69,7 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
     /// <inheritdoc/>
     public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory)
     {
+        config = config with { Features = NetFeatures.Usable(config.Features) };
         if (IsControl(config))
         {
             return config.Format == RingFormat.Packed

@@ -66,23 +66,19 @@ internal static class NetFeatures
     /// <summary>Every bit that lets a driver receive frames larger than a packet.</summary>
     public const ulong GuestSegmentation = GuestTso4 | GuestTso6 | GuestEcn | GuestUso4 | GuestUso6;
 
-    /// <summary>Checks what the bits require of each other (virtio 1.2 §5.1.3.1).</summary>
+    /// <summary>The bits without those that lack what they require (virtio 1.2 §5.1.3.1), which count as not negotiated.</summary>
     /// <remarks>
+    /// They are no reason to refuse the rest: a front-end that was told <c>csum=off</c> takes away that bit only, and drivers accept the others (QEMU, Linux).
     /// Nothing is held to its control queue: front-ends serve that queue themselves and pass MQ, CTRL_RX or CTRL_MAC_ADDR on without CTRL_VQ (QEMU's
     /// vhost-user network device and DPDK's virtio-user port both do).
     /// </remarks>
-    /// <returns>Null, or a sentence that names the bit and what it lacks.</returns>
-    public static string? FindError(ulong features) =>
-        Lacking(features, GuestTso4, GuestCsum, "GUEST_TSO4", "GUEST_CSUM")
-        ?? Lacking(features, GuestTso6, GuestCsum, "GUEST_TSO6", "GUEST_CSUM")
-        ?? Lacking(features, GuestEcn, GuestTso4 | GuestTso6, "GUEST_ECN", "GUEST_TSO4 or GUEST_TSO6")
-        ?? Lacking(features, GuestUso4, GuestCsum, "GUEST_USO4", "GUEST_CSUM")
-        ?? Lacking(features, GuestUso6, GuestCsum, "GUEST_USO6", "GUEST_CSUM")
-        ?? Lacking(features, HostTso4, Csum, "HOST_TSO4", "CSUM")
-        ?? Lacking(features, HostTso6, Csum, "HOST_TSO6", "CSUM")
-        ?? Lacking(features, HostEcn, HostTso4 | HostTso6, "HOST_ECN", "HOST_TSO4 or HOST_TSO6")
-        ?? Lacking(features, HostUso, Csum, "HOST_USO", "CSUM");
+    public static ulong Usable(ulong features)
+    {
+        features = Without(features, GuestSegmentation, GuestCsum);
+        features = Without(features, GuestEcn, GuestTso4 | GuestTso6);
+        features = Without(features, HostSegmentation, Csum);
+        return Without(features, HostEcn, HostTso4 | HostTso6);
+    }
 
-    private static string? Lacking(ulong features, ulong bit, ulong needsOneOf, string name, string needs) =>
-        (features & bit) != 0 && (features & needsOneOf) == 0 ? $"VIRTIO_NET_F_{name} needs {needs}" : null;
+    private static ulong Without(ulong features, ulong bits, ulong needOneOf) => (features & needOneOf) == 0 ? features & ~bits : features;
 }

@@ -16,7 +16,7 @@ internal sealed class PairRig : IDisposable
     public PairRig(NetDevice device, ulong features, int size = 64, int pair = 0, GuestArena? arena = null, InflightRecord? record = null)
     {
         Assert.Equal(0UL, features & ~device.Traits.Features);
-        Assert.Null(device.FindFeatureError(features));
+        Assert.Null(((IVirtioDevice)device).FindFeatureError(features));
         _ownsArena = arena is null;
         _arena = arena ?? new GuestArena(64 << 20);
         Device = device;

@@ -56,6 +56,27 @@ public sealed class TapTests
     });
 
     [Theory, MemberData(nameof(Formats))]
+    public void Segmentation_without_its_checksum_feature_is_not_used(Rings rings) => Run(() =>
+    {
+        // What a guest negotiates that QEMU gives csum=off or guest_csum=off.
+        using var rig = new TapRig(rings, (TransmitOffloads | ReceiveOffloads) & ~(NetFeatures.Csum | NetFeatures.GuestCsum));
+        using Socket host = TapRig.Udp(Port);
+        Offer(rig.Pair, 64, 1526);
+        SendSegmented(host, Frames.Pattern(3000), 1000);
+        for (int i = 0; i < 3; i++)
+        {
+            Received received = rig.Take(TapRig.IsUdpTo(GuestPort));
+            Assert.Equal(GsoType.None, received.Header.GsoType);
+            Assert.True(Packets.HasValidChecksum(received.Frame, out _));
+        }
+
+        byte[] frame = Packets.GuestUdp(rig.HostMac, GuestPort, Port, Frames.Pattern(3000));
+        rig.Pair.Send(OpenUdpChecksum(frame, GsoType.UdpL4, 1000), frame);
+        rig.RunUntil(() => rig.Pair.TakeSent() == 1, "the frame comes back");
+        Assert.Equal(1, rig.Pair.Pair.Drops[Drop.NotNegotiated]);
+    });
+
+    [Theory, MemberData(nameof(Formats))]
     public void Open_checksums_pass_both_ways_where_negotiated(Rings rings) => Run(() =>
     {
         using var rig = new TapRig(rings, NetFeatures.Csum | NetFeatures.GuestCsum);
