@@ -54,9 +54,9 @@ internal sealed partial class VhostSession
             }
         }
 
-        if ((features & changed & VirtioFeatures.LogAll) != 0 && _frontendLog is null)
+        if ((features & changed & VirtioFeatures.LogAll) != 0)
         {
-            _privateLog ??= NewPrivateLog(_memory); // the last thing that may be refused
+            EnsureLog(); // the last thing that may be refused
         }
 
         _features = features;
@@ -74,6 +74,11 @@ internal sealed partial class VhostSession
         if ((changed & VirtioFeatures.LogAll) != 0)
         {
             ApplyLog();
+        }
+
+        if ((changed & ~features & VirtioFeatures.LogAll) != 0)
+        {
+            ForgetFrontendLog();
         }
     }
 
@@ -153,6 +158,7 @@ internal sealed partial class VhostSession
         _hasFeatures = false;
         _status = VirtioStatus.None;
         ApplyLog();
+        ForgetFrontendLog();
         _inflight?.Forget();
         _device.Reset();
     }

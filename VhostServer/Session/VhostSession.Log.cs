@@ -14,7 +14,7 @@ internal sealed partial class VhostSession
 
     private readonly List<DirtyLog> _logs = []; // all that are mapped: a session that ends in the middle of a switch closes them after the rings
     private DirtyLog? _frontendLog;
-    private DirtyLog? _privateLog; // pages dirtied between LOG_ALL and SET_LOG_BASE
+    private DirtyLog? _privateLog; // pages dirtied while LOG_ALL is on and SET_LOG_BASE has yet to come
     private FileDescriptor? _logSignal;
     private long _logSignalled; // completions when the front-end was told last
 
@@ -72,6 +72,25 @@ internal sealed partial class VhostSession
 
             Close(_privateLog);
             _privateLog = null;
+        }
+    }
+
+    /// <summary>
+    /// Logging or the last ring came to an end: the front-end reads the area for the last time, and what is dirtied from now on belongs in the next one.
+    /// Not for LOG_ALL being off, since an area may come first.
+    /// </summary>
+    private void ForgetFrontendLog()
+    {
+        Close(_frontendLog);
+        _frontendLog = null;
+    }
+
+    /// <summary>Makes a place for dirty pages where the front-end has named none yet.</summary>
+    private void EnsureLog()
+    {
+        if (_frontendLog is null)
+        {
+            _privateLog ??= NewPrivateLog(_memory);
         }
     }
 

@@ -301,6 +301,11 @@ internal sealed partial class VhostSession
             Refused($"vring {vring.Index}: {error}");
         }
 
+        if (IsLogging)
+        {
+            EnsureLog();
+        }
+
         FileDescriptor? kick = vring.TakeKick(), call = vring.TakeCall();
         bool isEnabled = vring.IsEnabled;
         GuestMemory memory = _memory;
@@ -332,6 +337,11 @@ internal sealed partial class VhostSession
         vring.Queue = null;
         vring.Base = state;
         VhostServerLog.RingStopped(_log, vring.Index, state.Raw);
+        if (!IsAnyRunning)
+        {
+            ForgetFrontendLog();
+        }
+
         Resume();
     }
 
@@ -356,6 +366,7 @@ internal sealed partial class VhostSession
             }
         }
 
+        ForgetFrontendLog();
         _isBrokenKnown &= _health.IsBroken;
     }
 

@@ -98,6 +98,70 @@ public sealed class DirtyLogTests
         Assert.False(IsAnyMarked(third));
     }
 
+    [Theory, MemberData(nameof(Cases))]
+    public void I7_what_changes_between_a_restart_and_its_log_is_marked_in_that_log(ulong features, bool resumesLogging)
+    {
+        // QEMU's network front-end frees the log when it stops the rings, and brings the next one after it started them again.
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using MemFd first = MemFd.Create("vhost-test-log", 4096);
+        using MemFd second = MemFd.Create("vhost-test-log", 4096);
+        using TestRing ring = TestRing.Of(machine).Start();
+        SetLog(machine, first, 0);
+        Assert.True(machine.Frontend.Try(FrontendRequest.SetFeatures, features | VirtioFeatures.LogAll));
+        ring.Echo();
+        if (resumesLogging)
+        {
+            Assert.True(machine.Frontend.Try(FrontendRequest.SetFeatures, features));
+            Assert.True(machine.Frontend.Try(FrontendRequest.SetFeatures, features | VirtioFeatures.LogAll));
+        }
+        else
+        {
+            ring.Start(ring.Stop());
+        }
+
+        ushort slot = ring.Offer();
+        ring.Collect();
+        SetLog(machine, second, 0);
+        using Mapping old = Mapping.OfFile(first, 0, 4096), map = Mapping.OfFile(second, 0, 4096);
+        ulong page = ring.Buffers(slot).Writable.Value / PageBytes;
+        Assert.True(IsMarked(map, 0, page));
+        Assert.True(IsMarked(old, 0, ring.Buffers(0).Writable.Value / PageBytes)); // what it was told before
+        for (slot = ring.Offer(); ring.Buffers(slot).Writable.Value / PageBytes == page; slot = ring.Offer())
+        {
+            ring.Collect();
+        }
+
+        ring.Collect();
+        page = ring.Buffers(slot).Writable.Value / PageBytes;
+        Assert.True(IsMarked(map, 0, page));
+        Assert.False(IsMarked(old, 0, page));
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void I7_a_log_that_comes_while_no_ring_runs_is_kept_for_the_start(ulong features, bool logLast)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect(), features);
+        using MemFd file = MemFd.Create("vhost-test-log", 4096);
+        using TestRing ring = TestRing.Of(machine).Start();
+        uint position = ring.Stop();
+        if (!logLast)
+        {
+            SetLog(machine, file, 0);
+        }
+
+        Assert.True(machine.Frontend.Try(FrontendRequest.SetFeatures, features | VirtioFeatures.LogAll));
+        if (logLast)
+        {
+            SetLog(machine, file, 0);
+        }
+
+        ring.Start(position);
+        ring.Echo();
+        Assert.True(IsAnyMarked(file));
+    }
+
     [Fact]
     public void The_log_eventfd_is_signalled_while_pages_are_marked()
     {
