@@ -181,7 +181,7 @@ internal sealed partial class VhostSession
         vring.IsEnabled = enabled;
         if (vring.IsRunning)
         {
-            Execute(WorkerOf(vring), worker => Do(() => worker.SetEnabled(vring.Index, enabled)));
+            Execute(WorkerOf(vring), worker => worker.TrySetEnabled(vring.Index, enabled));
         }
     }
 

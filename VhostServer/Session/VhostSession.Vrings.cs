@@ -141,6 +141,7 @@ internal sealed partial class VhostSession
     }
 
     /// <summary>SET_VRING_ENABLE. Legal before SET_FEATURES: QEMU's network front-end sends it while the driver still negotiates.</summary>
+    /// <remarks>Disabling is answered when nothing is in flight any more, however long that takes.</remarks>
     public void SetVringEnable(Message message)
     {
         VringState state = message.Read<VringState>();

@@ -138,13 +138,17 @@ internal sealed partial class QueueWorker
         }
     }
 
-    /// <summary>SET_VRING_ENABLE.</summary>
-    public void SetEnabled(int index, bool enabled)
+    /// <summary>SET_VRING_ENABLE. Some front-ends pause a guest by disabling its rings and nothing else, so what was taken is finished first.</summary>
+    /// <returns>False while chains of a disabled ring are in flight.</returns>
+    public bool TrySetEnabled(int index, bool enabled)
     {
-        if (Find(index) is { } queue)
+        if (Find(index) is not { } queue)
         {
-            queue.Queue.Enabled = enabled;
+            return true;
         }
+
+        queue.Queue.Enabled = enabled;
+        return enabled || queue.Queue.InFlight == 0;
     }
 
     /// <summary>Moves all rings to another table. Rings with chains in flight in memory that goes away stop fetching until those are done.</summary>

@@ -98,6 +98,58 @@ public sealed class StopTests
         other.Echo();
     }
 
+    [Theory, MemberData(nameof(Formats))]
+    public void R15_a_disable_is_answered_after_the_last_byte_and_meanwhile_other_rings_go_on(ulong features)
+    {
+        // Cloud Hypervisor's pause is this message alone.
+        using var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect(), features);
+        using TestRing ring = TestRing.Of(machine).Start();
+        using TestRing other = TestRing.Of(machine, 1).Start();
+        device.IsHolding = true;
+        ring.Offer();
+        Wait.Until(() => device.Taken == 1, "the request is in flight");
+        machine.Frontend.Send(FrontendRequest.SetVringEnable, new VringState(0, 0), needReply: true);
+        Thread.Sleep(50);
+        Assert.Equal(-Errno.EAGAIN, machine.Frontend.Socket.TryReceive(new byte[1], null, out _));
+        ring.Offer();
+        other.Offer();
+        Wait.Until(() => device.Taken == 2, "the other ring's request is taken");
+        device.IsHolding = false;
+        Assert.Equal(0UL, machine.Frontend.Receive()!.Word);
+        byte[] after = machine.Snapshot();
+        ring.Kick.Signal();
+        Thread.Sleep(100);
+        ring.Collect();
+        other.Collect();
+        Assert.False(ring.TryGet(out _, out _)); // it came after the disable
+        Assert.Equal(after[(1 << 18)..(1 << 19)], machine.Snapshot()[(1 << 18)..(1 << 19)]); // the ring's buffers
+        ring.Enable(true);
+        ring.Collect();
+        ring.Echo(3);
+    }
+
+    [Fact]
+    public void R15_a_front_end_that_disconnects_while_a_disable_waits_is_noticed()
+    {
+        using var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine).Start();
+        device.IsHolding = true;
+        ring.Offer();
+        Wait.Until(() => device.Taken == 1, "the request is in flight");
+        machine.Frontend.Send(FrontendRequest.SetVringEnable, new VringState(0, 0), needReply: true);
+        Thread.Sleep(20);
+        machine.Frontend.Dispose();
+        device.IsHolding = false;
+        server.WaitForEnd();
+        using var next = new Machine(server.Connect());
+        using TestRing other = TestRing.Of(next).Start();
+        other.Echo();
+    }
+
     [Fact]
     public void A_stop_that_waits_does_not_keep_others_from_being_turned_away()
     {
