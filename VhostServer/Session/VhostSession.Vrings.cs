@@ -346,9 +346,10 @@ internal sealed partial class VhostSession
         Resume();
     }
 
-    /// <summary>Stops all rings, with no time limit. Where each stopped is kept: GET_VRING_BASE may ask for it afterwards.</summary>
+    /// <summary>Stops all rings, with no time limit, and those that wait for a part. Where each stopped is kept: GET_VRING_BASE may ask for it afterwards.</summary>
     private void StopAllRings()
     {
+        Array.ForEach(_vrings, vring => vring.ForgetSignals());
         if (!IsAnyRunning)
         {
             return;
@@ -362,7 +363,6 @@ internal sealed partial class VhostSession
             {
                 vring.Queue = null;
                 vring.Base = states[vring.Index];
-                vring.ForgetSignals();
                 VhostServerLog.RingStopped(_log, vring.Index, states[vring.Index].Raw);
             }
         }

@@ -404,6 +404,30 @@ public sealed class VringTests
         ring.Collect();
     }
 
+    [Theory]
+    [InlineData(FrontendRequest.ResetDevice)]
+    [InlineData(FrontendRequest.SetStatus)]
+    public void A_reset_also_forgets_a_start_that_waits_for_the_rest_of_its_ring(FrontendRequest reset)
+    {
+        using var server = new TestServer(new EchoDevice());
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine);
+        Frontend frontend = machine.Frontend;
+        Assert.True(frontend.Try(FrontendRequest.SetVringCall, new VringDescriptor(0, true), ring.Call));
+        Assert.True(frontend.Try(FrontendRequest.SetVringKick, new VringDescriptor(0, true), ring.Kick));
+        Assert.True(frontend.Try(reset, reset == FrontendRequest.SetStatus ? Frontend.Bytes(0UL) : []));
+        Assert.True(frontend.Try(FrontendRequest.SetFeatures, machine.Features));
+        Assert.True(frontend.Try(FrontendRequest.SetVringNum, new VringState(0, 64)));
+        Assert.True(frontend.Try(FrontendRequest.SetVringAddr, ring.Address()));
+        ring.Enable(true);
+        ring.Offer();
+        Thread.Sleep(50);
+        Assert.False(ring.TryGet(out _, out _));
+        ring.ReplaceKick();
+        ring.Collect();
+        Assert.False(ring.Call.Drain()); // that one was forgotten too
+    }
+
     private static IEnumerable<T[]> Permutations<T>(T[] items) => items.Length == 1
         ? [items]
         : items.SelectMany((item, i) => Permutations<T>([.. items[..i], .. items[(i + 1)..]]).Select(rest => (T[])[item, .. rest]));
