@@ -115,7 +115,14 @@ internal sealed partial class VhostSession
             Refused($"guest memory reaches too high to be logged before SET_LOG_BASE");
         }
 
-        return Keep(DirtyLog.Private(memory));
+        try
+        {
+            return Keep(DirtyLog.Private(memory));
+        }
+        catch (LinuxException failure)
+        {
+            throw new VhostProtocolException(_message.Request, failure.Message); // whoever starts a ring takes back what it changed then
+        }
     }
 
     private DirtyLog Keep(DirtyLog log)

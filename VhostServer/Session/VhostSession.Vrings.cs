@@ -307,7 +307,7 @@ internal sealed partial class VhostSession
             EnsureLog();
         }
 
-        FileDescriptor? kick = vring.TakeKick(), call = vring.TakeCall();
+        FileDescriptor? kick = vring.Kick, call = vring.Call;
         bool isEnabled = vring.IsEnabled;
         GuestMemory memory = _memory;
         DirtyLog? log = ActiveLog;
@@ -321,6 +321,7 @@ internal sealed partial class VhostSession
             vring.Queue = queue;
         }
 
+        vring.HandOver();
         VhostServerLog.RingStarted(_log, vring.Index, config.Size, config.Format, config.State.Raw, isEnabled);
     }
 

@@ -26,10 +26,10 @@ internal sealed class Vring(int index) : IDisposable
     /// <summary>SET_VRING_KICK came: the ring runs as soon as all it needs is known.</summary>
     public bool IsStartWanted { get; set; }
 
-    /// <summary>The kick until the ring starts; it belongs to the worker afterwards. Null: none, or poll.</summary>
+    /// <summary>The kick until the ring has started; it belongs to the worker afterwards. Null: none, or poll.</summary>
     public FileDescriptor? Kick { get; set; }
 
-    /// <summary>The call until the ring starts.</summary>
+    /// <summary>The call until the ring has started.</summary>
     public FileDescriptor? Call { get; set; }
 
     /// <summary>The error eventfd; stays here.</summary>
@@ -62,21 +62,8 @@ internal sealed class Vring(int index) : IDisposable
         Error = error;
     }
 
-    /// <summary>Hands the kick over.</summary>
-    public FileDescriptor? TakeKick()
-    {
-        FileDescriptor? kick = Kick;
-        Kick = null;
-        return kick;
-    }
-
-    /// <summary>Hands the call over.</summary>
-    public FileDescriptor? TakeCall()
-    {
-        FileDescriptor? call = Call;
-        Call = null;
-        return call;
-    }
+    /// <summary>The ring has started: kick and call are the worker's.</summary>
+    public void HandOver() => (Kick, Call) = (null, null);
 
     /// <summary>After a stop: the peer sends kick and call again.</summary>
     public void ForgetSignals()

@@ -12,8 +12,8 @@ internal sealed partial class QueueWorker
     /// <param name="device">Whose ring.</param>
     /// <param name="config">Checked.</param>
     /// <param name="memory">The current table.</param>
-    /// <param name="kick">Owned by the worker from now on; null: poll.</param>
-    /// <param name="call">Owned by the queue from now on; null: the driver polls.</param>
+    /// <param name="kick">Owned by the worker once the ring has started; null: poll.</param>
+    /// <param name="call">Owned by the queue once the ring has started; null: the driver polls.</param>
     /// <param name="enabled">SET_VRING_ENABLE.</param>
     /// <param name="log">The dirty log, or null.</param>
     public Virtqueue StartQueue(
@@ -27,8 +27,6 @@ internal sealed partial class QueueWorker
         }
         catch
         {
-            kick?.Dispose();
-            call?.Dispose();
             queue?.Loop.Dispose();
             throw;
         }

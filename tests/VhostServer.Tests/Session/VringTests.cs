@@ -76,6 +76,34 @@ public sealed class VringTests
 
     [Theory]
     [InlineData(FrontendRequest.SetVringKick)]
+    [InlineData(FrontendRequest.SetVringAddr)]
+    public void M14_a_start_that_the_device_refuses_leaves_the_ring_as_it_was(FrontendRequest last)
+    {
+        var device = new EchoDevice();
+        using var server = new TestServer(device);
+        using var machine = new Machine(server.Connect());
+        using TestRing ring = TestRing.Of(machine);
+        Frontend frontend = machine.Frontend;
+        ring.Enable(true);
+        Assert.True(frontend.Try(FrontendRequest.SetVringNum, new VringState(0, 64)));
+        Assert.True(frontend.Try(FrontendRequest.SetVringCall, new VringDescriptor(0, true), ring.Call));
+        bool Address() => frontend.Try(FrontendRequest.SetVringAddr, ring.Address());
+        bool Kick() => frontend.Try(FrontendRequest.SetVringKick, new VringDescriptor(0, true), ring.Kick);
+        Func<bool> before = last == FrontendRequest.SetVringKick ? Address : Kick, after = last == FrontendRequest.SetVringKick ? Kick : Address;
+        Assert.True(before());
+        device.RefusesToStart = true;
+        Assert.False(after());
+        device.RefusesToStart = false;
+        Assert.True(frontend.Try(FrontendRequest.SetVringBase, new VringState(0, 7))); // refused while a ring runs
+        Assert.True(frontend.Try(FrontendRequest.SetVringBase, new VringState(0, 0)));
+        Assert.True(after());
+        Wait.Until(ring.Call.Drain, "the call is known and signalled at the start");
+        Thread.Sleep(20); // the worker sleeps until it is kicked
+        ring.Echo(3);
+    }
+
+    [Theory]
+    [InlineData(FrontendRequest.SetVringKick)]
     [InlineData(FrontendRequest.SetVringCall)]
     [InlineData(FrontendRequest.SetVringErr)]
     public void M7_no_descriptor_means_polling_or_silence_before_and_while_running(FrontendRequest request)

@@ -45,6 +45,9 @@ internal class EchoDevice : IVirtioDevice, IDisposable
     /// <summary>What a ring does besides when its worker is about to sleep. On the worker.</summary>
     public Action<Virtqueue>? OnArm { get; set; }
 
+    /// <summary>While true, starting a queue throws.</summary>
+    public bool RefusesToStart { get; set; }
+
     /// <summary>Requests taken from any ring so far.</summary>
     public int Taken => Volatile.Read(ref _taken);
 
@@ -76,9 +79,17 @@ internal class EchoDevice : IVirtioDevice, IDisposable
         return null;
     }
 
-    public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory) => config.Format == RingFormat.Packed
-        ? new EchoLoop<PackedRing>(this, new Virtqueue<PackedRing>(config, memory))
-        : new EchoLoop<SplitRing>(this, new Virtqueue<SplitRing>(config, memory));
+    public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory)
+    {
+        if (RefusesToStart)
+        {
+            throw new LinuxException(Errno.ENOMEM, "mmap");
+        }
+
+        return config.Format == RingFormat.Packed
+            ? new EchoLoop<PackedRing>(this, new Virtqueue<PackedRing>(config, memory))
+            : new EchoLoop<SplitRing>(this, new Virtqueue<SplitRing>(config, memory));
+    }
 
     public void Reset() => Resets++;
 
