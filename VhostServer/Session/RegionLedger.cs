@@ -7,7 +7,8 @@ namespace Paravane.VhostServer.Session;
 /// <summary>Remembers which regions came by ADD_MEM_REG and how often, so that a front-end may say each thing once per queue pair.</summary>
 /// <remarks>
 /// QEMU before 8.1 sends ADD_MEM_REG and REM_MEM_REG of the same region for each queue pair of a NIC. The second ADD of a region changes nothing;
-/// after n ADDs the first REM takes the region away and n − 1 more are owed, which then change nothing either. Session thread only.
+/// after n ADDs the first REM takes the region away and n − 1 more are owed, which then change nothing either. When the region comes back while some are
+/// owed, the pairs that owe them still believe in it, so each of them counts as one that added it. Session thread only.
 /// </remarks>
 internal sealed class RegionLedger
 {
@@ -31,10 +32,10 @@ internal sealed class RegionLedger
     /// <summary>A region was added.</summary>
     public void Add(in MemoryRegion region, FileStatus file)
     {
-        uint owed = 0;
+        uint times = 1;
         if (Find(region) is { } gone)
         {
-            owed = gone.Owed;
+            times += gone.Owed;
             _entries.Remove(gone);
         }
         else if (_entries.Count == MaxEntries)
@@ -42,7 +43,7 @@ internal sealed class RegionLedger
             _entries.RemoveAt(0);
         }
 
-        _entries.Add(new Entry(region, file.Device, file.Inode) { Times = 1, Owed = owed });
+        _entries.Add(new Entry(region, file.Device, file.Inode) { Times = times });
     }
 
     /// <summary>True when this removal is one that is owed.</summary>
@@ -63,7 +64,7 @@ internal sealed class RegionLedger
     {
         if (Find(region) is { } entry)
         {
-            entry.Owed += entry.Times > 0 ? entry.Times - 1 : 0;
+            entry.Owed = entry.Times - 1;
             entry.Times = 0;
             ForgetSettled(entry);
         }
