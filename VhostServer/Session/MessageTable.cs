@@ -42,7 +42,7 @@ internal static class MessageTable
         Served(FrontendRequest.ResetOwner, "RESET_OWNER", 0, ProtocolFeatures.None, static (s, _) => s.ResetOwner());
         Row(FrontendRequest.SetMemTable, "SET_MEM_TABLE", (TableHeader, MessageHeader.MaxPayloadBytes), (0, MessageHeader.MaxDescriptors),
             ProtocolFeatures.None, RefusalForm.Acknowledgement, static (s, m) => s.SetMemTable(m));
-        Row(FrontendRequest.SetLogBase, "SET_LOG_BASE", (Word, Log), (0, 1), ProtocolFeatures.LogShmFd, RefusalForm.Acknowledgement,
+        Row(FrontendRequest.SetLogBase, "SET_LOG_BASE", (Word, Log), (0, 1), ProtocolFeatures.LogShmFd, RefusalForm.Close,
             static (s, m) => s.SetLogBase(m));
         Served(FrontendRequest.SetLogFd, "SET_LOG_FD", 0, ProtocolFeatures.None, static (s, m) => s.SetLogFd(m), descriptors: 1);
         Served(FrontendRequest.SetVringNum, "SET_VRING_NUM", State, ProtocolFeatures.None, static (s, m) => s.SetVringNum(m));

@@ -203,7 +203,8 @@ internal sealed partial class VhostSession : IDisposable
                 Reply(ulong.MaxValue);
                 break;
             default:
-                throw new VhostFramingException($"{MessageTable.NameOf(_message.Request)} was refused and the peer did not ask for an answer");
+                throw new VhostFramingException(
+                    $"{MessageTable.NameOf(_message.Request)} was refused, and {(form == RefusalForm.Close ? "no answer can say so" : "the peer did not ask for an answer")}");
         }
     }
 
