@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Sockets;
 using System.Text;
 
 namespace Paravane.Peers;
@@ -18,6 +19,7 @@ public sealed class QemuGuest : IDisposable
 
     private readonly ChildProcess _qemu;
     private readonly string _console;
+    private readonly string _monitor;
 
     /// <summary>Boots a machine of two CPUs and 512 MiB with these devices, and waits until the guest takes commands.</summary>
     public QemuGuest(TemporaryDirectory scratch, params IEnumerable<string> devices)
@@ -28,13 +30,14 @@ public sealed class QemuGuest : IDisposable
     private QemuGuest(IEnumerable<string> machine, TemporaryDirectory scratch, string image)
     {
         _console = scratch.File("console.log");
+        _monitor = scratch.File("qmp");
         _qemu = ChildProcess.Start(
             "qemu-system-x86_64",
             [
                 "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", GuestKernel.Find().Image, "-initrd", image,
                 "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on cryptomgr.notests",
-                "-serial", $"file:{_console}", "-serial", "stdio",
+                "-serial", $"file:{_console}", "-serial", "stdio", "-qmp", $"unix:{_monitor},server=on,wait=off",
                 .. machine,
             ],
             s_lifetime);
@@ -82,6 +85,12 @@ public sealed class QemuGuest : IDisposable
         WaitUntilReady();
     }
 
+    /// <summary>Has QEMU stop the virtual machine, its rings included. The guest does not notice.</summary>
+    public void Stop() => Order("stop");
+
+    /// <summary>Has it go on after <see cref="Stop"/>.</summary>
+    public void Continue() => Order("cont");
+
     /// <summary>Switches the guest off from inside and waits for QEMU to end.</summary>
     public void PowerOff()
     {
@@ -95,6 +104,29 @@ public sealed class QemuGuest : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _qemu.Dispose();
+
+    /// <summary>One connection a command: QEMU greets, takes the offer of its capabilities, and answers each line with one that has «return», among events.</summary>
+    private void Order(string command)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Connect(new UnixDomainSocketEndPoint(_monitor));
+        using var stream = new NetworkStream(socket) { ReadTimeout = 60_000 };
+        using var reader = new StreamReader(stream);
+        foreach (string execute in (string[])["qmp_capabilities", command])
+        {
+            stream.Write(Encoding.UTF8.GetBytes($"{{\"execute\":\"{execute}\"}}\n"));
+            string? line;
+            do
+            {
+                line = reader.ReadLine() ?? throw new PeerException($"QEMU closed its monitor at {execute}\n{ConsoleTail()}");
+            }
+            while (!line.StartsWith("{\"return\"", StringComparison.Ordinal) && !line.StartsWith("{\"error\"", StringComparison.Ordinal));
+            if (line.StartsWith("{\"error\"", StringComparison.Ordinal))
+            {
+                throw new PeerException($"QEMU, {execute}: {line}");
+            }
+        }
+    }
 
     private void WaitUntilReady() => WaitFor("@@ready\n", s_bootLimit, "boot");
 
