@@ -8,7 +8,7 @@ public static class Errno
 {
 #pragma warning disable CS1591 // The names are errno(3)'s own.
     public const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14,
-        EBUSY = 16, EEXIST = 17, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, EMFILE = 24, EFBIG = 27, ENOSPC = 28, ESPIPE = 29,
+        EBUSY = 16, EEXIST = 17, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, EMFILE = 24, ETXTBSY = 26, EFBIG = 27, ENOSPC = 28, ESPIPE = 29,
         EROFS = 30, EPIPE = 32, ERANGE = 34, ENOSYS = 38, EPROTO = 71, EBADMSG = 74, EBADFD = 77, EMSGSIZE = 90, EOPNOTSUPP = 95, EADDRINUSE = 98,
         ECONNRESET = 104, ENOBUFS = 105, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, ECANCELED = 125;
 #pragma warning restore CS1591
@@ -38,6 +38,7 @@ public static class Errno
         EISDIR => nameof(EISDIR),
         EINVAL => nameof(EINVAL),
         EMFILE => nameof(EMFILE),
+        ETXTBSY => nameof(ETXTBSY),
         EFBIG => nameof(EFBIG),
         ENOSPC => nameof(ENOSPC),
         ESPIPE => nameof(ESPIPE),

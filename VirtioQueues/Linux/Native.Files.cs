@@ -28,6 +28,10 @@ internal static unsafe partial class Native
     [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
     public static partial long Seek(int fd, long offset, int whence);
 
+    /// <summary><c>fcntl(2)</c> with a lock.</summary>
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    public static partial int FileControl(int fd, int command, FileLock* range);
+
     /// <summary><c>ioctl(2)</c> with a pointer argument.</summary>
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
     public static partial int Ioctl(int fd, nuint request, void* argument);

@@ -49,6 +49,13 @@ public sealed class WireStructTests
     }
 
     [Fact]
+    public void A_lock_is_laid_out_as_flock()
+    {
+        Assert.Equal(32, Unsafe.SizeOf<VirtioQueues.Linux.FileLock>());
+        Assert.Equal((0, 8, 16), (Offset<VirtioQueues.Linux.FileLock>("Type"), Offset<VirtioQueues.Linux.FileLock>("Start"), Offset<VirtioQueues.Linux.FileLock>("LengthBytes")));
+    }
+
+    [Fact]
     public void Scratch_structs_keep_their_cache_line_sizes()
     {
         Assert.Equal(16, Unsafe.SizeOf<GuestBuffer>()); // struct iovec

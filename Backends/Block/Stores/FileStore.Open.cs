@@ -8,12 +8,15 @@ namespace Paravane.Backends.Block.Stores;
 /// <summary>Opens images for <see cref="FileStore{TImage}"/> and says in one line why one cannot be used.</summary>
 internal static class FileStore
 {
+    /// <summary>A predecessor that was killed holds the image until its last request in the kernel is done.</summary>
+    private static readonly TimeSpan s_lockPatience = TimeSpan.FromSeconds(1);
+
     /// <summary>Opens an image once for each queue and once for the session.</summary>
     /// <param name="path">Regular file or block device.</param>
     /// <param name="options">How the disk shows itself.</param>
     /// <param name="mode">How to reach it.</param>
     /// <param name="warn">Hears one sentence when the kernel refuses io_uring.</param>
-    /// <exception cref="StartException">It is missing, no file or device, of a wrong length, or may not be opened that way.</exception>
+    /// <exception cref="StartException">It is missing, no file or device, of a wrong length, served by somebody else, or may not be opened that way.</exception>
     public static Store Open(string path, BlockDeviceOptions options, FileAccessMode mode, Action<string> warn)
     {
         var files = new List<ImageFile>();
@@ -23,6 +26,8 @@ internal static class FileStore
             {
                 files.Add(OpenChecked(path, options, mode.Direct));
             }
+
+            Lock(files[^1], path, options.ReadOnly);
         }
         catch
         {
@@ -80,6 +85,21 @@ internal static class FileStore
         return file;
     }
 
+    /// <summary>Two that write one image destroy it, and so does one that writes what others read.</summary>
+    private static void Lock(ImageFile file, string path, bool shared)
+    {
+        long start = Environment.TickCount64;
+        while (file.TryLock(shared) == Errno.EAGAIN) // every other error means that this file system has no locks
+        {
+            if (Environment.TickCount64 - start > s_lockPatience.TotalMilliseconds)
+            {
+                throw new StartException($"--blk-file={path}: another back-end serves it{(shared ? " for writing" : string.Empty)}; one image has one writer, or readers only");
+            }
+
+            Thread.Sleep(10);
+        }
+    }
+
     private static string Explain(LinuxException failure, BlockDeviceOptions options, bool direct) => failure.Errno switch
     {
         Errno.ENOENT or Errno.ENOTDIR => "there is no such file",
@@ -87,7 +107,7 @@ internal static class FileStore
         Errno.EINVAL when direct => "its file system has no direct I/O; give --direct=off",
         _ when failure.Call != "open" => failure.Message,
         _ => $"cannot be opened for {(options.ReadOnly ? "reading" : "reading and writing")}: {Errno.TextOf(failure.Errno)} ({Errno.NameOf(failure.Errno)})"
-            + (options.ReadOnly ? string.Empty : "; --read-only needs less"),
+            + (!options.ReadOnly && failure.Errno is Errno.EACCES or Errno.EROFS or Errno.EPERM or Errno.ETXTBSY ? "; --read-only needs less" : string.Empty),
     };
 
     private static string? FindError(ImageFile file, BlockDeviceOptions options)
