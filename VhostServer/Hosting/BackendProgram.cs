@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Reflection;
 using System.Text;
 using System.Text.Json;
+using Paravane.VhostServer.Transport;
 using Paravane.VirtioQueues;
 using Paravane.VirtioQueues.Memory;
 
@@ -106,6 +107,7 @@ public sealed class BackendProgram
         {
             throw new StartException("only little-endian machines are supported: rings and payloads are used in place");
         }
+        ServerEndpoint.Check(options); // what the device opens or sets would stay behind
 
         VhostServerOptions options = ServerOptions(result, common);
         IVirtioDevice device = CreateDevice(new BackendOptions(result));

@@ -20,35 +20,43 @@ internal sealed class ServerEndpoint : IDisposable
     /// <exception cref="StartException">The path is in use, or cannot be bound.</exception>
     public ServerEndpoint(VhostServerOptions options)
     {
+        Check(options);
         _options = options;
-        if (options.SocketPath is null == options.InheritedDescriptor is null || (options.Client && options.SocketPath is null))
-        {
-            throw new UsageException("give one of --socket-path and --fd; --client goes with --socket-path");
-        }
-
         if (options.InheritedDescriptor is { } fd)
         {
-            UnixSocket socket = Inherit(fd);
+            var socket = new UnixSocket(fd);
+            socket.SetNonBlocking(); // a connection that vanishes between poll and accept must not hold the thread
             (Listener, _connected) = socket.IsListening ? (socket, null) : ((UnixSocket?)null, socket);
-            return;
         }
-
-        string path = options.SocketPath!;
-        int bytes = Encoding.UTF8.GetByteCount(path);
-        if (bytes is 0 or > UnixSocket.MaxPathBytes)
+        else if (!options.Client)
         {
-            throw new UsageException($"--socket-path={path}: a socket path has 1 to {UnixSocket.MaxPathBytes} bytes, not {bytes}");
-        }
-
-        if (!options.Client)
-        {
-            _socketFile = Listen(path);
+            _socketFile = Listen(options.SocketPath!);
             Listener = _socketFile.Listener;
         }
     }
 
     /// <summary>The listening socket, or null.</summary>
     public UnixSocket? Listener { get; }
+
+    /// <summary>Everything that can be said of the options without opening anything.</summary>
+    /// <exception cref="UsageException">They contradict each other, the path is too long, or the descriptor is no socket to serve on.</exception>
+    public static void Check(VhostServerOptions options)
+    {
+        if (options.SocketPath is null == options.InheritedDescriptor is null || (options.Client && options.SocketPath is null))
+        {
+            throw new UsageException("give one of --socket-path and --fd; --client goes with --socket-path");
+        }
+
+        if (options.InheritedDescriptor is { } fd && UnixSocket.FindMisfit(fd) is { } misfit)
+        {
+            throw new UsageException($"--fd={fd}: {misfit}; give the number of an open UNIX stream socket, connected or listening");
+        }
+
+        if (options.SocketPath is { } path && Encoding.UTF8.GetByteCount(path) is var bytes and (0 or > UnixSocket.MaxPathBytes))
+        {
+            throw new UsageException($"--socket-path={path}: a socket path has 1 to {UnixSocket.MaxPathBytes} bytes, not {bytes}");
+        }
+    }
 
     /// <summary>The next connection, however long it takes.</summary>
     /// <returns>Null when there will be none: the server stops, or the one inherited connection was served.</returns>
@@ -89,27 +97,6 @@ internal sealed class ServerEndpoint : IDisposable
         _connected?.Dispose();
         _socketFile?.Dispose();
         Listener?.Dispose();
-    }
-
-    private static UnixSocket Inherit(int fd)
-    {
-        try
-        {
-            var socket = new UnixSocket(fd);
-            if (FileStatus.Of(socket).IsSocket)
-            {
-                socket.SetNonBlocking(); // a connection that vanishes between poll and accept must not hold the thread
-                return socket;
-            }
-
-            socket.SetHandleAsInvalid();
-        }
-        catch (LinuxException)
-        {
-            // Not open at all: the same answer.
-        }
-
-        throw new UsageException($"--fd={fd}: give the number of an open UNIX stream socket, connected or listening");
     }
 
     private static SocketFile Listen(string path)

@@ -88,6 +88,25 @@ public sealed unsafe class UnixSocket : FileDescriptor
         return (new UnixSocket(pair[0]), new UnixSocket(pair[1]));
     }
 
+    /// <summary>Looks at a descriptor without taking it: whether it is a UNIX stream socket that is connected or listens.</summary>
+    /// <returns>Null, or what it is instead: «is not open», ….</returns>
+    public static string? FindMisfit(int fd)
+    {
+        if (LibC.fcntl(fd, LibC.F_GETFD) < 0)
+        {
+            return "is not open";
+        }
+
+        sockaddr_un peer;
+        socklen_t length = sizeof(sockaddr_un);
+        return !TryGetOption(fd, LibC.SO_DOMAIN, out int domain) ? "is not a socket"
+            : domain != LibC.AF_UNIX ? "is not a UNIX socket"
+            : TryGetOption(fd, LibC.SO_TYPE, out int type) && type != LibC.SOCK_STREAM ? "is not a stream socket"
+            : TryGetOption(fd, LibC.SO_ACCEPTCONN, out int listens) && listens != 0 ? null
+            : LibC.getpeername(fd, (sockaddr*)&peer, &length) < 0 ? "is neither connected nor listening"
+            : null;
+    }
+
     /// <summary>True when the socket listens rather than being connected.</summary>
     /// <exception cref="LinuxException">The descriptor is not a socket.</exception>
     public bool IsListening
@@ -219,6 +238,15 @@ public sealed unsafe class UnixSocket : FileDescriptor
 
             offset += (length + 7) & ~7L;
         }
+    }
+
+    private static bool TryGetOption(int fd, int option, out int value)
+    {
+        int result = 0;
+        socklen_t length = sizeof(int);
+        bool isSocket = LibC.getsockopt(fd, LibC.SOL_SOCKET, option, &result, &length) == 0;
+        value = result;
+        return isSocket;
     }
 
     private static UnixSocket Create() =>

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Paravane.VhostServer.Hosting;
 using Paravane.VhostServer.Tests.Support;
 using Paravane.VirtioQueues.Linux;
@@ -47,6 +48,33 @@ public sealed class EndpointTests : IDisposable
 
         server.Stop();
         Assert.True(File.Exists(SocketPath)); // it belongs to whoever made it
+    }
+
+    [Theory]
+    [InlineData(AddressFamily.InterNetwork, SocketType.Stream, "is not a UNIX socket")]
+    [InlineData(AddressFamily.Unix, SocketType.Dgram, "is not a stream socket")]
+    [InlineData(AddressFamily.Unix, SocketType.Stream, "is neither connected nor listening")]
+    public void An_inherited_socket_of_another_kind_is_refused_and_left_alone(AddressFamily family, SocketType type, string expected)
+    {
+        using var socket = new Socket(family, type, ProtocolType.Unspecified);
+        int number = (int)socket.Handle;
+        using var device = new EchoDevice();
+        using var server = new VhostUserServer(device, new VhostServerOptions { InheritedDescriptor = number });
+        UsageException failure = Assert.Throws<UsageException>(server.Start);
+        Assert.StartsWith($"--fd={number}: {expected}; give ", failure.Message, StringComparison.Ordinal);
+        Assert.Equal(type, socket.SocketType);
+        Assert.Equal(expected, UnixSocket.FindMisfit(number));
+    }
+
+    [Fact]
+    public void An_inherited_connection_whose_peer_has_gone_is_no_misuse()
+    {
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        using (theirs)
+        {
+            ours.Dispose();
+            Assert.Null(UnixSocket.FindMisfit(theirs.Number));
+        }
     }
 
     [Fact]
