@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Hosting.Systemd;
@@ -36,6 +37,11 @@ internal static class BackendHost
         builder.Services.AddHostedService(services => services.GetRequiredService<VhostServerService>());
         using IHost host = builder.Build();
         VhostServerService service = host.Services.GetRequiredService<VhostServerService>();
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => // the others are the host's
+        {
+            context.Cancel = true;
+            host.Services.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+        });
         try
         {
             host.Run();

@@ -15,13 +15,25 @@ public sealed class SocketTests : IDisposable
     public void Dispose() => _scratch.Dispose();
 
     [Theory]
-    [InlineData("paravane-blk", "TERM"), InlineData("paravane-blk", "INT"), InlineData("paravane-net", "TERM"), InlineData("paravane-net", "INT")]
+    [InlineData("paravane-blk", "TERM"), InlineData("paravane-blk", "INT"), InlineData("paravane-blk", "QUIT"), InlineData("paravane-blk", "HUP")]
+    [InlineData("paravane-net", "TERM"), InlineData("paravane-net", "INT"), InlineData("paravane-net", "QUIT"), InlineData("paravane-net", "HUP")]
     public void Asked_to_stop_it_ends_with_code_0_and_takes_its_socket_along(string program, string signal)
     {
         using ChildProcess process = BackEnd.Start(BackEndProgram.Find(program), SocketPath, BackEndProgram.Minimum(program));
         ChildProcess.Run("kill", [$"-{signal}", process.ProgramId.ToString()], s_limit);
         Assert.Equal(0, process.WaitForExit(s_limit));
         Assert.False(Path.Exists(SocketPath), "the socket is still there");
+    }
+
+    [Fact]
+    public void Where_a_hang_up_is_ignored_it_goes_on()
+    {
+        string command = $"trap '' HUP; exec {BackEndProgram.Find("paravane-blk")} --socket-path={SocketPath} --blk-ram=1M";
+        using var process = ChildProcess.Start("/bin/sh", ["-c", command], TimeSpan.FromSeconds(60));
+        ListeningSocket.WaitFor(SocketPath, process, s_limit);
+        ChildProcess.Run("kill", ["-HUP", process.ProgramId.ToString()], s_limit);
+        Thread.Sleep(200);
+        Assert.False(process.HasExited, process.Transcript);
     }
 
     [Theory, InlineData("paravane-blk"), InlineData("paravane-net")]
