@@ -123,7 +123,7 @@ internal sealed class BlockOptions
         return new BlockDevice(store, options);
     }
 
-    private static void Warn(string sentence) => Console.Error.WriteLine($"{BlockProgram.Name}: {sentence}");
+    private static void Warn(string sentence) => StandardStream.TryWrite(StandardStream.Error, Encoding.UTF8.GetBytes($"{BlockProgram.Name}: {sentence}\n"));
 
     private BlockDeviceOptions Check(BackendOptions values)
     {

@@ -45,5 +45,15 @@ internal static class Verb
     }
 
     /// <summary>Prints one line on standard error, from any thread.</summary>
-    public static void Say(string name, string message) => Console.Error.WriteLine(name.Length == 0 ? $"paravane: {message}" : $"paravane {name}: {message}");
+    public static void Say(string name, string message)
+    {
+        try
+        {
+            Console.Error.WriteLine(name.Length == 0 ? $"paravane: {message}" : $"paravane {name}: {message}");
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // Closed, or its disk is full: the exit code has to do.
+        }
+    }
 }

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Paravane.VhostServer.Transport;
 using Paravane.VirtioQueues;
+using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Memory;
 
 namespace Paravane.VhostServer.Hosting;
@@ -39,6 +40,7 @@ public sealed class BackendProgram
     public int Run(string[] args)
     {
         ArgumentNullException.ThrowIfNull(args);
+        StandardStream.Reserve();
         try
         {
             return RunChecked(args);
@@ -80,36 +82,32 @@ public sealed class BackendProgram
         IReadOnlyList<Option> all = [.. Options, .. common.All];
         if (args.Any(argument => argument == common.PrintCapabilities.Name))
         {
-            Console.Out.WriteLine(CapabilitiesJson());
-            return Stopped;
+            return Print(CapabilitiesJson() + "\n");
         }
 
         ParseResult result = new OptionParser(all, common.Config).Parse(args);
         if (result.GetValue(common.PrintCapabilities))
         {
-            Console.Out.WriteLine(CapabilitiesJson());
-            return Stopped;
+            return Print(CapabilitiesJson() + "\n");
         }
 
         if (result.GetValue(common.Help))
         {
-            Console.Out.Write(HelpText.For(Name, Description, all));
-            return Stopped;
+            return Print(HelpText.For(Name, Description, all));
         }
 
         if (result.GetValue(common.Version))
         {
-            Console.Out.WriteLine($"{Name} {typeof(BackendProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion}");
-            return Stopped;
+            return Print($"{Name} {typeof(BackendProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion}\n");
         }
 
         if (!BitConverter.IsLittleEndian)
         {
             throw new StartException("only little-endian machines are supported: rings and payloads are used in place");
         }
-        ServerEndpoint.Check(options); // what the device opens or sets would stay behind
 
         VhostServerOptions options = ServerOptions(result, common);
+        ServerEndpoint.Check(options); // what the device opens or sets would stay behind
         IVirtioDevice device = CreateDevice(new BackendOptions(result));
         int exitCode = BackendHost.Run(Name, device, options, result.GetValue(common.Level));
         (device as IDisposable)?.Dispose();
@@ -143,9 +141,30 @@ public sealed class BackendProgram
         };
     }
 
+    private static int Print(string text)
+    {
+        try
+        {
+            Console.Out.Write(text);
+            return Stopped;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException("standard output cannot be written");
+        }
+    }
+
     private int Say(string message, int exitCode)
     {
-        Console.Error.WriteLine($"{Name}: {message.ReplaceLineEndings(" ")}");
+        try
+        {
+            Console.Error.WriteLine($"{Name}: {message.ReplaceLineEndings(" ")}");
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // Closed, or its disk is full: the exit code has to do.
+        }
+
         return exitCode;
     }
 }

@@ -8,8 +8,6 @@ namespace Paravane.VhostServer.Hosting;
 /// <remarks>Any thread. Under systemd the line begins with the priority that the journal understands. The console logger would bring a thread and a queue.</remarks>
 internal sealed class StandardErrorLogger(bool journal) : ILoggerProvider, ILogger
 {
-    private const int StandardError = 2;
-
     /// <inheritdoc/>
     public ILogger CreateLogger(string categoryName) => this;
 
@@ -38,7 +36,7 @@ internal sealed class StandardErrorLogger(bool journal) : ILoggerProvider, ILogg
         }
 
         string line = journal ? $"<{priority}>{text.ReplaceLineEndings(" ")}\n" : $"{word}: {text.ReplaceLineEndings(" ")}\n";
-        StandardStream.TryWrite(StandardError, Encoding.UTF8.GetBytes(line));
+        StandardStream.TryWrite(StandardStream.Error, Encoding.UTF8.GetBytes(line));
     }
 
     /// <inheritdoc/>

@@ -5,6 +5,27 @@ namespace Paravane.VirtioQueues.Linux;
 /// <summary>Standard output and error, which others may share and must therefore not be made non-blocking.</summary>
 public static unsafe class StandardStream
 {
+    /// <summary>Number of standard error.</summary>
+    public const int Error = 2;
+
+    private const int ReadOnlyFlag = 0, WriteOnlyFlag = 1; // O_*
+
+    /// <summary>Fills those of the descriptors 0 to 2 that came closed: else the next file to be opened, a disk image perhaps, would get the program's messages.</summary>
+    /// <remarks>Before anything else is opened. What fills them fails as a closed one does: opened in the wrong direction.</remarks>
+    public static void Reserve()
+    {
+        for (int fd = 0; fd <= Error; fd++)
+        {
+            if (LibC.fcntl(fd, LibC.F_GETFD) < 0)
+            {
+                fixed (byte* path = "/dev/null\0"u8)
+                {
+                    _ = Native.Open(path, fd == 0 ? WriteOnlyFlag : ReadOnlyFlag, 0); // the lowest number that is free
+                }
+            }
+        }
+    }
+
     /// <summary>Writes <paramref name="line"/> if there is room for it now.</summary>
     /// <returns>False when it was dropped.</returns>
     public static bool TryWrite(int fd, ReadOnlySpan<byte> line)
