@@ -1,13 +1,19 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Paravane.Hypervisor.Verbs;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor;
 
 /// <summary><c>paravane</c>: the verbs.</summary>
 internal static class Program
 {
+    // No response files: an argument that begins with @ is a value like any other.
+    private static readonly ParserConfiguration s_configuration = new() { ResponseFileTokenReplacer = null };
+
     private static int Main(string[] args)
     {
+        StandardStream.Reserve();
         Launch.OwnProcess.Look();
         if (!BitConverter.IsLittleEndian)
         {
@@ -23,15 +29,39 @@ internal static class Program
     {
         var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create(), BenchNet.Create() };
         var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { RunVerb.Create(), CtlVerb.Create(), DemoVerb.Create(), CheckVerb.Create(), bench };
-        ParseResult parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
+        ParseResult parsed = root.Parse(args, s_configuration);
+        string verb = VerbOf(parsed.CommandResult.Command);
+        if (FindMistake(args, parsed) is { } mistake)
         {
-            string verb = VerbOf(parsed.CommandResult.Command);
-            string what = parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is not known here" : parsed.Errors[0].Message.TrimEnd('.');
-            return Verb.Fail(verb, $"{what}; 'paravane {(verb.Length == 0 ? string.Empty : verb + " ")}--help' lists what is right", ExitCode.Usage);
+            return Verb.Fail(verb, $"{mistake}; 'paravane {(verb.Length == 0 ? string.Empty : verb + " ")}--help' lists what is right", ExitCode.Usage);
         }
 
-        return parsed.Invoke();
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Verb.Fail(verb, "standard output cannot be written", ExitCode.Failed);
+        }
+    }
+
+    private static string? FindMistake(string[] args, ParseResult parsed)
+    {
+        // The parser takes --kernel --memory=1G for a kernel of that name.
+        OptionResult[] given = [.. parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit)];
+        for (int i = 0; i + 1 < args.Length; i++)
+        {
+            if (args[i + 1].StartsWith("--", StringComparison.Ordinal) && given.Any(option => option.Option.Name == args[i] && option.Option.Arity.MinimumNumberOfValues > 0))
+            {
+                return $"{args[i]}: the value is missing; one that begins with dashes is given by {args[i]}=--…";
+            }
+        }
+
+        return given.FirstOrDefault(option => option.IdentifierTokenCount > 1 && option.Option.Arity.MaximumNumberOfValues <= 1) is { } twice ? $"{twice.Option.Name} is given twice"
+            : parsed.Errors.Count == 0 ? null
+            : parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is not known here"
+            : parsed.Errors[0].Message.TrimEnd('.');
     }
 
     private static string VerbOf(Command command) => command is RootCommand

@@ -61,6 +61,7 @@ internal sealed unsafe class FrontendSocket : IDisposable
             throw new FrontendException(errno switch
             {
                 Errno.ENOENT => $"no socket at '{path}': start the back-end first, with --socket-path={path}",
+                Errno.ECONNREFUSED when !SocketFile.IsAt(path) => $"'{path}' is not a socket: --socket-path=PATH of the back-end names it",
                 Errno.ECONNREFUSED => $"nobody listens at '{path}': its back-end has ended",
                 Errno.EACCES or Errno.EPERM => $"no permission to connect to '{path}'",
                 Errno.EAGAIN => $"the back-end at '{path}' does not accept connections: its queue is full",

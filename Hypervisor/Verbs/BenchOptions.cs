@@ -30,7 +30,7 @@ internal sealed class BenchOptions
     /// <summary>What the user asked for.</summary>
     public BenchRequest Read(ParseResult parsed) => new()
     {
-        SocketPath = parsed.GetRequiredValue(_socketPath),
+        SocketPath = OptionText.SocketPath(_socketPath.Name, parsed.GetRequiredValue(_socketPath)),
         Format = parsed.GetValue(_ring) == "packed" ? VirtioQueues.RingFormat.Packed : VirtioQueues.RingFormat.Split,
         EventIndex = parsed.GetValue(_eventIndex) == "on",
         SpinMicroseconds = parsed.GetValue(_notify) == "poll" ? LoadThread.PollAlways : 0,

@@ -28,7 +28,7 @@ internal static class CtlVerb
                 verb.Arguments.Add(argument);
             }
 
-            verb.SetAction(parsed => Verb.Run("ctl", stop => Ask(parsed.GetRequiredValue(socket), known.Name, argument is null ? null : parsed.GetRequiredValue(argument), stop)));
+            verb.SetAction(parsed => Verb.Run("ctl", stop => Ask(OptionText.SocketPath(socket.Name, parsed.GetRequiredValue(socket)), known.Name, argument is null ? null : parsed.GetRequiredValue(argument), stop)));
             command.Subcommands.Add(verb);
         }
 
@@ -78,6 +78,7 @@ internal static class CtlVerb
                 failure.Errno switch
                 {
                     Errno.ENOENT => $"no socket at '{path}': start the machine with --control={path}",
+                    Errno.ECONNREFUSED when !SocketFile.IsAt(path) => $"'{path}' is not a socket: --control=PATH of 'paravane run' names the machine's",
                     Errno.ECONNREFUSED => $"nobody listens at '{path}': its machine has ended",
                     _ => $"cannot connect to '{path}': {failure.Message}",
                 },

@@ -1,27 +1,22 @@
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Text;
+using Paravane.VhostServer.Hosting;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Verbs;
 
 /// <summary>Parsers of option values: sizes, durations, processor lists, numbers in a range. A bad value is an error that says what would be right.</summary>
 internal static class OptionText
 {
-    /// <summary>A size in bytes with K, M, G or T (powers of 1024): <c>4K</c>.</summary>
+    /// <summary>A size in bytes with K, M, G or T (powers of 1024), or 0: <c>4K</c>.</summary>
     public static ByteCount ParseSize(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
-        int shift = text.Length == 0 ? 0 : char.ToUpperInvariant(text[^1]) switch
+        ulong bytes = 0;
+        if (text == "0" || ByteSize.TryParse(text, out bytes))
         {
-            'K' => 10,
-            'M' => 20,
-            'G' => 30,
-            'T' => 40,
-            _ => 0,
-        };
-        string digits = shift == 0 ? text : text[..^1];
-        if (ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= ulong.MaxValue >> shift)
-        {
-            return new ByteCount(number << shift);
+            return new ByteCount(bytes);
         }
 
         argument.AddError($"{NameOf(argument)}: '{text}' is not a size such as 4096, 4K or 1G");
@@ -53,25 +48,12 @@ internal static class OptionText
     public static int[] ParseCpus(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
-        var cpus = new List<int>();
-        foreach (string part in text.Split(','))
+        if (!CpuList.TryParse(text, out int[] cpus))
         {
-            string[] ends = part.Split('-');
-            if (ends.Length is 1 or 2
-                && int.TryParse(ends[0], NumberStyles.None, CultureInfo.InvariantCulture, out int first)
-                && int.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out int last)
-                && first <= last && last < VirtioQueues.Linux.Affinity.MaxCpus)
-            {
-                cpus.AddRange(Enumerable.Range(first, last - first + 1));
-            }
-            else
-            {
-                argument.AddError($"{NameOf(argument)}: '{text}' is not a list of processors such as 1, 2,3 or 4-7");
-                return [];
-            }
+            argument.AddError($"{NameOf(argument)}: '{text}' is not a list of processors such as 1, 2,3 or 4-7");
         }
 
-        return [.. cpus];
+        return cpus;
     }
 
     /// <summary>A parser of whole numbers in a range.</summary>
@@ -98,6 +80,14 @@ internal static class OptionText
 
         return text;
     };
+
+    /// <summary>Refuses a path that no socket can have.</summary>
+    /// <exception cref="UsageException">It is empty or too long for a socket address.</exception>
+    public static string SocketPath(string name, string path)
+    {
+        int bytes = Encoding.UTF8.GetByteCount(path);
+        return bytes is > 0 and <= UnixSocket.MaxPathBytes ? path : throw new UsageException($"{name}={path}: a socket path has 1 to {UnixSocket.MaxPathBytes} bytes, not {bytes}");
+    }
 
     private static string NameOf(ArgumentResult argument) => (argument.Parent as OptionResult)?.Option.Name ?? argument.Argument.Name;
 }

@@ -23,7 +23,7 @@ internal static class Options
 
     /// <summary>A list of processors, empty by default.</summary>
     public static Option<int[]> Cpus(string name, string description) =>
-        new(name) { Description = description, HelpName = "LIST", CustomParser = OptionText.ParseCpus, DefaultValueFactory = _ => [] };
+        new(name) { Description = description, HelpName = "LIST", Arity = ArgumentArity.ExactlyOne, CustomParser = OptionText.ParseCpus, DefaultValueFactory = _ => [] };
 
     /// <summary>A switch without value.</summary>
     public static Option<bool> Flag(string name, string description) => new(name) { Description = description };

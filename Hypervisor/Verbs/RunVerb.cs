@@ -5,7 +5,6 @@ using Paravane.Hypervisor.Kvm;
 using Paravane.Hypervisor.Machine;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Workers;
-using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Verbs;
 
@@ -46,11 +45,7 @@ internal static class RunVerb
                 throw new UsageException($"--memory={wanted}: from {new ByteCount(LeastMemory)} to {new ByteCount(MachineMemory.MaxSizeBytes)} are possible");
             }
 
-            int pathBytes = System.Text.Encoding.UTF8.GetByteCount(parsed.GetValue(control) ?? string.Empty);
-            if (pathBytes > UnixSocket.MaxPathBytes)
-            {
-                throw new UsageException($"--control={parsed.GetValue(control)}: {pathBytes} bytes are more than the {UnixSocket.MaxPathBytes} of a socket address");
-            }
+            string? controlPath = parsed.GetValue(control) is { } path ? OptionText.SocketPath(control.Name, path) : null;
 
             // In the order of the command line among their kind; the kinds one after the other.
             List<DeviceOptions> devices =
@@ -78,7 +73,7 @@ internal static class RunVerb
                 Devices = devices,
                 Transport = parsed.GetValue(transport) == "mmio" ? Transport.Mmio : Transport.Pci,
                 ConsolePath = parsed.GetValue(console),
-                ControlPath = parsed.GetValue(control),
+                ControlPath = controlPath,
                 EndOnReset = parsed.GetValue(endOnReset),
             });
         }));

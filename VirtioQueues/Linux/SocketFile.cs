@@ -42,6 +42,16 @@ public sealed unsafe class SocketFile : IDisposable
         return new SocketFile(path, listener);
     }
 
+    /// <summary>True when <paramref name="path"/> leads to a socket, whether or not somebody listens there.</summary>
+    public static bool IsAt(string path)
+    {
+        stat result;
+        fixed (byte* pointer = Encoding.UTF8.GetBytes(path + "\0"))
+        {
+            return LibC.stat(pointer, &result) == 0 && IsSocket(result);
+        }
+    }
+
     /// <summary>Closes the socket, and removes its file if it is still the one that was made here.</summary>
     public void Dispose()
     {
@@ -80,7 +90,9 @@ public sealed unsafe class SocketFile : IDisposable
         throw new SocketInUseException($"'{path}' is in use by a running process: stop it");
     }
 
-    private static bool IsSocket(string path) => TryStat(path, out stat status) && ((uint)status.st_mode & 0xf000) == 0xc000;
+    private static bool IsSocket(string path) => TryStat(path, out stat status) && IsSocket(status);
+
+    private static bool IsSocket(stat status) => ((uint)status.st_mode & 0xf000) == 0xc000; // S_IFSOCK
 
     private static (ulong Device, ulong Inode) IdentityOf(string path) =>
         TryStat(path, out stat status) ? ((ulong)status.st_dev, (ulong)status.st_ino) : default;

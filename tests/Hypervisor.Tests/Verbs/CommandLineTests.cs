@@ -39,7 +39,19 @@ public sealed class CommandLineTests
         { "run --kernel=k --memory=256G", "--memory=256G: from 32M to 255G are possible" },
         { "run --kernel=k --disk=ram=1M,id=a --vhost-user=type=net,path=/x,id=a", "id=a is given to two devices" },
         { "run --kernel=k --disk=ram=1M,colour=red", "--disk: colour is not known here" },
-        { $"run --kernel=k --control=/{new string('x', 107)}", "108 bytes are more than the 107 of a socket address" },
+        { $"run --kernel=k --control=/{new string('x', 107)}", "a socket path has 1 to 107 bytes, not 108" },
+        { $"bench blk --socket-path=/{new string('x', 107)}", "--socket-path=/x" },
+        { $"bench net --socket-path=/{new string('x', 107)}", "a socket path has 1 to 107 bytes, not 108" },
+        { $"ctl /{new string('x', 107)} status", "a socket path has 1 to 107 bytes, not 108" },
+        { "run --kernel --memory=1G", "--kernel: the value is missing" },
+        { "run --kernel=k --append --disk=ram=1M", "--append: the value is missing" },
+        { $"bench blk {Socket} --depth --json", "--depth: the value is missing" },
+        { $"bench blk {Socket} --depth=2 --depth=3", "--depth is given twice" },
+        { $"bench blk {Socket} --cpus=1 --cpus=0", "--cpus is given twice" },
+        { $"bench blk {Socket} --json --json", "--json is given twice" },
+        { "run --kernel=a --kernel=b", "--kernel is given twice" },
+        { $"bench blk {Socket} --cpus=1024", "--cpus: '1024' is not a list of processors" },
+        { "@/proc/self/comm", "'@/proc/self/comm' is not known here" },
         { "ctl /nonexistent/control", "Required command was not provided" },
         { "ctl /nonexistent/control remove", "'remove'" },
         { "check", "Required command was not provided" },
@@ -75,15 +87,11 @@ public sealed class CommandLineTests
         string path = Path.Combine(Path.GetTempPath(), $"pv-{Guid.NewGuid():N}.sock");
         try
         {
-            using (var listener = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0))
-            {
-                listener.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
-            }
-
-            File.Exists(path);
+            VirtioQueues.Linux.UnixSocket.Listen(path, 1).Dispose(); // one of .NET would take its file along
+            Assert.True(File.Exists(path));
             (int code, _, string error) = Run($"bench blk --socket-path={path}");
             Assert.Equal(ExitCode.Failed, code);
-            Assert.StartsWith("paravane bench blk: no", error, StringComparison.Ordinal);
+            Assert.StartsWith($"paravane bench blk: nobody listens at '{path}'", error, StringComparison.Ordinal);
         }
         finally
         {
@@ -91,12 +99,23 @@ public sealed class CommandLineTests
         }
     }
 
-    [Fact]
-    public void A_socket_path_that_is_too_long_is_exit_code_1()
+    [Theory]
+    [InlineData("bench blk --socket-path=/dev/null")]
+    [InlineData("bench net --socket-path=/dev/null")]
+    [InlineData("ctl /dev/null status")]
+    public void A_path_of_something_else_is_said_to_be_no_socket(string line)
     {
-        (int code, _, string error) = Run($"bench blk --socket-path=/{new string('x', 120)}");
+        (int code, _, string error) = Run(line);
         Assert.Equal(ExitCode.Failed, code);
-        Assert.Contains("at most 107", error, StringComparison.Ordinal);
+        Assert.Contains("'/dev/null' is not a socket", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_value_may_begin_with_dashes_behind_an_equals_sign()
+    {
+        (int code, _, string error) = Run("run --kernel=/nonexistent/--kernel --append=--memory=1G --memory=1G");
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains("/nonexistent/--kernel", error, StringComparison.Ordinal);
     }
 
     [Theory]
