@@ -36,6 +36,7 @@ internal sealed class CommonOptions
     public Option<int[]> Cpus { get; } = new("--cpus")
     {
         HelpName = "LIST",
+        Arity = ArgumentArity.ExactlyOne,
         DefaultValueFactory = _ => [],
         CustomParser = ParseCpus,
         Description = "Pin worker i to entry i of this list, round robin. Example: --cpus=2,4-5",

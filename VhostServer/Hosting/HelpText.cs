@@ -16,6 +16,7 @@ internal static class HelpText
         text.Append(name).Append(": ").AppendLine(description).AppendLine();
         text.Append("Usage: ").Append(name).AppendLine(" --socket-path=PATH | --fd=N  [OPTION]...").AppendLine();
         text.AppendLine("Each option may also stand in the environment (--socket-path is PARAVANE_SOCKET_PATH) or in the file of --config.");
+        text.AppendLine("One without a value is a switch: --client, or --client=on|off (true|false and 1|0 as well).");
         foreach (Option option in options)
         {
             text.AppendLine().Append("  ").Append(option.Name);

@@ -32,88 +32,115 @@ internal sealed class OptionParser
     /// <exception cref="UsageException">Names the option and says what would be right.</exception>
     public ParseResult Parse(string[] args)
     {
-        ParseResult given = _command.Parse(args, s_configuration);
-        ThrowOnErrors(given);
-        string[] added = [.. FromConfiguration(given)];
-        if (added.Length == 0)
+        List<(Option Option, string Value)> values = [];
+        foreach ((Option option, string value) in FromArguments(args))
         {
-            return given;
+            Add(values, option, value);
         }
 
-        ParseResult complete = _command.Parse([.. args, .. added], s_configuration);
-        ThrowOnErrors(complete);
-        return complete;
+        HashSet<Option> given = [.. values.Select(item => item.Option)];
+        foreach ((Option option, string value) in FromConfiguration(values.Find(item => item.Option == _configFile).Value, given))
+        {
+            Add(values, option, value);
+        }
+
+        ParseResult result = _command.Parse([.. values.Select(item => $"{item.Option.Name}={item.Value}")], s_configuration);
+        return result.Errors is [{ } error, ..] ? throw new UsageException(Describe(error).ReplaceLineEndings(" ")) : result;
     }
 
     private static string KeyOf(Option option) => option.Name.TrimStart('-');
 
     private static string EnvironmentKeyOf(Option option) => KeyOf(option).Replace('-', '_').ToUpperInvariant();
 
-    private IEnumerable<string> FromConfiguration(ParseResult given)
+    private static bool IsSwitch(Option option) => option.ValueType == typeof(bool);
+
+    private static bool? ReadSwitch(string text) => text.ToLowerInvariant() switch
     {
-        // Read by hand first, since it decides which file the configuration is made of.
-        string? path = given.GetValue(_configFile) ?? Environment.GetEnvironmentVariable(EnvironmentPrefix + EnvironmentKeyOf(_configFile));
-        IConfiguration file = path is null ? new ConfigurationBuilder().Build() : ReadFile(path);
+        "on" or "true" or "1" => true,
+        "off" or "false" or "0" => false,
+        _ => null,
+    };
+
+    private static string ExampleOf(Option option) => option.HelpName is { } name ? $"{option.Name}={name}" : option.Name;
+
+    private static void Add(List<(Option Option, string Value)> values, Option option, string value)
+    {
+        if (option.Arity.MaximumNumberOfValues <= 1 && values.Any(item => item.Option == option))
+        {
+            throw new UsageException($"{option.Name} is given twice: give it once, such as {ExampleOf(option)}");
+        }
+
+        values.Add((option, Checked(option, value)));
+    }
+
+    private static string Checked(Option option, string value)
+    {
+        if (IsSwitch(option))
+        {
+            bool on = ReadSwitch(value) ?? throw new UsageException($"{option.Name}={value}: give it alone, or on or off (true or false, 1 or 0)");
+            return on ? bool.TrueString : bool.FalseString;
+        }
+
+        return value.Length == 0 ? throw new UsageException($"{option.Name}=: the value is empty, give {ExampleOf(option)}")
+            : value.Contains('\0', StringComparison.Ordinal) ? throw new UsageException($"{option.Name}: a zero character has no place in a value")
+            : value;
+    }
+
+    private IEnumerable<(Option Option, string Value)> FromArguments(string[] args)
+    {
+        for (int i = 0; i < args.Length; i++)
+        {
+            string[] parts = args[i].Split('=', 2);
+            Option option = _options.FirstOrDefault(option => option.Name == parts[0] || option.Aliases.Contains(parts[0])) ?? throw Unknown(parts[0]);
+            if (parts.Length == 2)
+            {
+                yield return (option, parts[1]);
+            }
+            else if (IsSwitch(option))
+            {
+                yield return (option, i + 1 < args.Length && ReadSwitch(args[i + 1]) is not null ? args[++i] : bool.TrueString);
+            }
+            else if (i + 1 < args.Length && !args[i + 1].StartsWith("--", StringComparison.Ordinal))
+            {
+                yield return (option, args[++i]);
+            }
+            else
+            {
+                throw new UsageException($"{option.Name}: the value is missing, give {ExampleOf(option)}");
+            }
+        }
+    }
+
+    private IEnumerable<(Option Option, string Value)> FromConfiguration(string? givenPath, HashSet<Option> given)
+    {
+        string? path = givenPath ?? Environment.GetEnvironmentVariable(EnvironmentPrefix + EnvironmentKeyOf(_configFile));
+        SettingsFile? file = path is null ? null : SettingsFile.Read(Checked(_configFile, path), [.. _options.Where(option => option != _configFile).Select(KeyOf)]);
         IConfiguration environment = new ConfigurationBuilder().AddEnvironmentVariables(EnvironmentPrefix).Build();
         foreach (Option option in _options)
         {
-            if (option == _configFile || given.GetResult(option) is { Implicit: false })
+            if (option == _configFile || given.Contains(option))
             {
                 continue;
             }
 
             if (environment[EnvironmentKeyOf(option)] is { } value)
             {
-                yield return $"{option.Name}={value}";
+                yield return (option, value);
                 continue;
             }
 
-            IConfigurationSection section = file.GetSection(KeyOf(option));
-            string[] values = section.Value is { } single ? [single] : [.. section.GetChildren().Select(child => child.Value ?? string.Empty)];
-            foreach (string item in values)
+            foreach (string item in file?.ValuesOf(KeyOf(option)) ?? [])
             {
-                yield return $"{option.Name}={item}";
+                yield return (option, item);
             }
         }
     }
 
-    private IConfiguration ReadFile(string path)
+    private UsageException Unknown(string name)
     {
-        IConfiguration file;
-        try
-        {
-            file = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(path), optional: false, reloadOnChange: false).Build();
-        }
-        catch (Exception failure) when (failure is IOException or InvalidDataException or UnauthorizedAccessException)
-        {
-            throw new UsageException($"--config={path}: {failure.InnerException?.Message ?? failure.Message}");
-        }
-
-        foreach (IConfigurationSection section in file.GetChildren())
-        {
-            if (!_options.Any(option => option != _configFile && string.Equals(KeyOf(option), section.Key, StringComparison.OrdinalIgnoreCase)))
-            {
-                throw new UsageException($"--config={path}: '{section.Key}' is not an option; --help lists them");
-            }
-        }
-
-        return file;
-    }
-
-    private void ThrowOnErrors(ParseResult result)
-    {
-        if (result.UnmatchedTokens is [{ } unknown, ..])
-        {
-            string name = unknown.Split('=', 2)[0];
-            Option? near = _options.MinBy(option => Distance(option.Name, name));
-            string hint = near is not null && Distance(near.Name, name) <= 3 ? $"did you mean {near.Name}? " : string.Empty;
-            throw new UsageException($"{name} is not an option; {hint}--help lists them");
-        }
-
-        if (result.Errors is [{ } error, ..])
-        {
-            throw new UsageException(Describe(error).ReplaceLineEndings(" "));
-        }
+        Option? near = _options.MinBy(option => Distance(option.Name, name));
+        string hint = near is not null && Distance(near.Name, name) <= 3 ? $"did you mean {near.Name}? " : string.Empty;
+        return new UsageException($"{name} is not an option; {hint}--help lists them");
     }
 
     private static string Describe(ParseError error)
@@ -123,10 +150,8 @@ internal sealed class OptionParser
             if (symbol is OptionResult { Option: { } option } result && !error.Message.StartsWith(option.Name, StringComparison.Ordinal))
             {
                 string value = result.Tokens is [.., { } last] ? $"={last.Value}" : string.Empty;
-                string wanted = option.ValueType == typeof(int) || option.ValueType == typeof(int?) || option.ValueType == typeof(long)
-                    ? "give a whole number"
-                    : option.ValueType == typeof(bool) ? "give it alone, or true or false" : "give one value";
-                return $"{option.Name}{value}: {wanted}, such as {option.Name}{(option.HelpName is { } name ? "=" + name : string.Empty)}";
+                string wanted = option.ValueType == typeof(int) || option.ValueType == typeof(int?) || option.ValueType == typeof(long) ? "give a whole number" : "give one value";
+                return $"{option.Name}{value}: {wanted}, such as {ExampleOf(option)}";
             }
         }
 
