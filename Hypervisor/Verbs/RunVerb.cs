@@ -12,6 +12,7 @@ namespace Paravane.Hypervisor.Verbs;
 internal static class RunVerb
 {
     private const ulong LeastMemory = 32UL << 20;
+    private const string CommaRule = ". A comma in a value is written twice";
 
     /// <summary>Builds the verb.</summary>
     public static Command Create()
@@ -22,9 +23,12 @@ internal static class RunVerb
         Option<string?> append = new("--append") { Description = "Words for the kernel's command line, such as 'root=/dev/vda quiet'", HelpName = "TEXT" };
         Option<ByteCount> memory = Options.Size("--memory", "Memory, such as 2G", 512 << 20);
         Option<int> cpus = Options.Number("--cpus", "Number of vCPUs, such as 4", 1, 1, 64);
-        Option<string[]> disk = Devices("--disk", "A disk, such as path=disk.img,readonly=on (or ram=SIZE, null=SIZE); may be repeated");
-        Option<string[]> net = Devices("--net", "A NIC, such as tap:vm0,mac=52:54:00:12:34:56 (or loop, drop, source); may be repeated");
-        Option<string[]> vhostUser = Devices("--vhost-user", "A device of a back-end that runs already, such as type=blk,path=SOCKET; may be repeated");
+        Option<string[]> disk = Devices("--disk", "A disk, such as path=disk.img,readonly=on; may be repeated. "
+            + "Keys: path, ram or null; readonly, serial, direct, logical-block-size, workers, poll, cpus, num-queues, queue-size, id" + CommaRule);
+        Option<string[]> net = Devices("--net", "A NIC, such as tap:vm0,mac=52:54:00:12:34:56; may be repeated. "
+            + "First tap:NAME, loop, drop or source. Keys: mac, mtu, frame-size, workers, poll, cpus, queue-pairs, queue-size, id" + CommaRule);
+        Option<string[]> vhostUser = Devices("--vhost-user", "A device of a back-end that runs already, such as type=blk,path=SOCKET; may be repeated. "
+            + "Keys: type, path, num-queues, queue-size, config, config-size, id; with type=net queue-pairs in place of num-queues, and mac, mtu" + CommaRule);
         Option<string> transport = Options.Word("--transport", "How the guest reaches its devices: pci knows several interrupts and hot plug, mmio is the simplest", "pci", "mmio");
         Option<string?> console = new("--console") { Description = "File for the serial console, instead of this terminal, such as console.log", HelpName = "PATH" };
         Option<string?> control = new("--control") { Description = "Socket for 'paravane ctl', such as /run/vm0.control", HelpName = "PATH" };

@@ -47,6 +47,27 @@ public sealed partial class DocumentationTests
         Assert.Contains($"```csharp\n{code}```", page, StringComparison.Ordinal);
     }
 
+    [Theory, InlineData("--disk=ram=1M"), InlineData("--net=loop"), InlineData("--vhost-user=type=blk,path=/x"), InlineData("--vhost-user=type=net,path=/x")]
+    public void Every_key_of_a_device_stands_in_the_help_and_in_README(string device)
+    {
+        string option = device[..device.IndexOf('=', StringComparison.Ordinal)];
+        (int code, _, string transcript) = ChildProcess.Run(Programs.Paravane, ["run", "--kernel=k", $"{device},colour=red"], TimeSpan.FromSeconds(20));
+        Assert.Equal(2, code);
+        string[] keys = transcript[transcript.IndexOf("there are ", StringComparison.Ordinal)..].Trim()["there are ".Length..].Split(", ");
+        Assert.True(keys.Length > 5, transcript);
+
+        string help = ChildProcess.Run(Programs.Paravane, ["run", "--help"], TimeSpan.FromSeconds(20)).Output;
+        int start = help.IndexOf($"  {option} ", StringComparison.Ordinal);
+        string entry = help[start..help.IndexOf("\n  --", start, StringComparison.Ordinal)];
+        string readme = File.ReadAllText(Path.Combine(Programs.RepositoryRoot, "README.md"));
+        string table = readme[readme.IndexOf("### Keys of a device", StringComparison.Ordinal)..readme.IndexOf("## libvirt", StringComparison.Ordinal)];
+        Assert.All(keys, key =>
+        {
+            Assert.Matches($@"\b{key}\b", entry);
+            Assert.Matches($@"`{key}\b", table);
+        });
+    }
+
     [GeneratedRegex(@"^\| (?<number>[A-Z]\d+[a-z]?) \|.*\| (?<proof>[^|]*) \|$")]
     private static partial Regex Row();
 
