@@ -7,7 +7,6 @@ namespace Paravane.VhostServer.Protocol;
 public readonly struct VringDescriptor(ulong raw)
 {
     private const ulong NoDescriptorBit = 1UL << 8;
-    private const ulong IndexMask = 0xff;
 
     /// <summary>The word as it travels.</summary>
     public readonly ulong Raw = raw;
@@ -23,7 +22,4 @@ public readonly struct VringDescriptor(ulong raw)
 
     /// <summary>False: no descriptor comes with the message, poll instead.</summary>
     public bool HasDescriptor => (Raw & NoDescriptorBit) == 0;
-
-    /// <summary>True when a bit is set that means nothing.</summary>
-    public bool HasReservedBits => (Raw & ~(NoDescriptorBit | IndexMask)) != 0;
 }
