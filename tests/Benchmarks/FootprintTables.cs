@@ -42,7 +42,7 @@ internal sealed class FootprintTables(Settings settings)
 
     /// <summary>The executables.</summary>
     public static TablePlan Size() => new(
-        new Table("size", "Executables", "MiB", MoreIsBetter: false, "Size of the file, which needs nothing beside it but libc."),
+        new Table("size", "Executables", "MiB", MoreIsBetter: false, "Size of the file, which needs nothing beside it but libc (and `paravane` liblzma.so.5, for kernels compressed with xz)."),
         [.. ((string[])[Programs.Net, Programs.Block, Programs.Paravane]).Select(path =>
             new Row(Path.GetFileName(path), () => new Sample(new FileInfo(path).Length / BytesPerMebibyte, $"ls -l bin/{Path.GetFileName(path)}"), [], null))]);
 
