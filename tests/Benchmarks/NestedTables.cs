@@ -161,6 +161,7 @@ internal sealed class NestedTables(Settings settings) : IDisposable
             wait $program 2>/dev/null || true
             echo $start $end | awk '{print $2-$1}'
             """);
-        return new Sample(double.Parse(seconds.Split('\n')[^1], CultureInfo.InvariantCulture), described);
+        return double.TryParse(seconds.Split('\n')[^1], CultureInfo.InvariantCulture, out double time) ? new Sample(time, described)
+            : throw new PeerException($"the emulated host did not say how long this took: {described}\n{seconds}");
     }
 }
