@@ -36,7 +36,7 @@ public sealed class QemuGuest : IDisposable
             [
                 "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", GuestKernel.Find().Image, "-initrd", image,
-                "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on cryptomgr.notests",
+                "-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on cryptomgr.notests",
                 "-serial", $"file:{_console}", "-serial", "stdio", "-qmp", $"unix:{_monitor},server=on,wait=off",
                 .. machine,
             ],
@@ -51,9 +51,6 @@ public sealed class QemuGuest : IDisposable
             throw;
         }
     }
-
-    /// <summary>Times that the guest came up, by its own word.</summary>
-    public int Boots => _qemu.Output.Split("@@ready\n").Length - 1;
 
     /// <summary>Boots a machine that is wholly described by these options.</summary>
     /// <param name="scratch">For its console.</param>

@@ -27,7 +27,7 @@ internal static class EmulatedHost
                 body(host);
                 return;
             }
-            catch (PeerException failure) when (attempt < Hosts && (failure is SilentGuestException || host is { HasRestarted: true }))
+            catch (SilentGuestException failure) when (attempt < Hosts)
             {
                 TestContext.Current.TestOutputHelper?.WriteLine($"on the first emulated host: {failure.Message}");
             }
