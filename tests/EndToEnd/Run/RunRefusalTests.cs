@@ -97,7 +97,7 @@ public sealed class RunRefusalTests : IDisposable
         }
 
         Assert.Contains("disk0: nobody listens at", Socket("blk", _machine.File("gone")), StringComparison.Ordinal);
-        Assert.Contains("net0: nobody listens at", Socket("net", _machine.File("file", [1])), StringComparison.Ordinal);
+        Assert.Contains("net0: '" + _machine.File("file", [1]) + "' is not a socket", Socket("net", _machine.File("file", [1])), StringComparison.Ordinal);
     }
 
     [Theory, InlineData(false), InlineData(true)]
@@ -171,7 +171,7 @@ public sealed class RunRefusalTests : IDisposable
         Assert.Contains("is no stale socket", Refused(1, $"--kernel={good}", $"--control={_machine.ControlPath}"), StringComparison.Ordinal);
         Assert.Equal("precious", File.ReadAllText(_machine.ControlPath));
         Assert.Contains("the control socket '/nowhere/control' cannot be made: ", Refused(1, $"--kernel={good}", "--control=/nowhere/control"), StringComparison.Ordinal);
-        Assert.Contains("more than the 107 of a socket address", Refused(2, $"--kernel={good}", $"--control=/{new string('x', 107)}"), StringComparison.Ordinal);
+        Assert.Contains("a socket path has 1 to 107 bytes, not 108", Refused(2, $"--kernel={good}", $"--control=/{new string('x', 107)}"), StringComparison.Ordinal);
         Assert.Contains("the console's file '/nowhere/log' cannot be written: ", Refused(1, $"--kernel={good}", "--console=/nowhere/log"), StringComparison.Ordinal);
     }
 
