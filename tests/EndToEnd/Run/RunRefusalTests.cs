@@ -11,9 +11,13 @@ namespace Paravane.EndToEnd.Run;
 [Trait("Needs", "KVM")]
 public sealed class RunRefusalTests : IDisposable
 {
-    private readonly MachineProcess _machine = new();
+    private readonly MachineProcess _machine;
 
-    public RunRefusalTests() => MachineProcess.RequireKvm();
+    public RunRefusalTests()
+    {
+        MachineProcess.RequireKvm(); // first: what is made before a skip is never disposed
+        _machine = new MachineProcess();
+    }
 
     public void Dispose() => _machine.Dispose();
 
