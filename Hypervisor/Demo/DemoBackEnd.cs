@@ -2,7 +2,6 @@ using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Launch;
 using Paravane.Hypervisor.Workers;
 using Paravane.VirtioQueues.Linux;
-using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Demo;
 
@@ -25,13 +24,11 @@ internal sealed class DemoBackEnd : IDisposable
 
     /// <summary>Starts the program that lies beside this one, with one end of a socket pair, and negotiates.</summary>
     /// <exception cref="FrontendException">The program is missing or did not come up; the message holds what it said.</exception>
-    public static unsafe DemoBackEnd Start(string program, params string[] arguments)
+    public static DemoBackEnd Start(string program, params string[] arguments)
     {
         string path = WorkerProcess.Find(program);
-        int* pair = stackalloc int[2];
-        FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
-        using var theirs = new FileDescriptor(pair[1]);
-        var ours = new FileDescriptor(pair[0]);
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        using UnixSocket end = theirs;
         ChildProcess? process = null;
         try
         {

@@ -52,7 +52,7 @@ public sealed partial class VhostUserFrontend
         entries[1].fd = _backend?.Number ?? -1;
         entries[1].events = LibC.POLLIN;
         entries[1].revents = 0;
-        if (!FrontendSocket.Wait(entries, 2, DeadlineIn(timeout)))
+        if (!Polling.WaitUntil(entries, 2, DeadlineIn(timeout)))
         {
             return;
         }
@@ -93,13 +93,14 @@ public sealed partial class VhostUserFrontend
         return _socket.Leave(DeadlineIn(limit));
     }
 
-    private unsafe void OpenBackendChannel()
+    private void OpenBackendChannel()
     {
-        int* pair = stackalloc int[2];
-        FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
-        using var theirs = new FileDescriptor(pair[1]);
-        _backend = new FrontendSocket(new FileDescriptor(pair[0]));
-        Command(FrontendRequest.SetBackendReqFd, ReadOnlySpan<byte>.Empty, theirs.Number);
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        _backend = new FrontendSocket(ours);
+        using (theirs)
+        {
+            Command(FrontendRequest.SetBackendReqFd, ReadOnlySpan<byte>.Empty, theirs);
+        }
     }
 
     private void ServeBackendChannel()

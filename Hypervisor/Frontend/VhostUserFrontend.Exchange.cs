@@ -17,10 +17,10 @@ public sealed partial class VhostUserFrontend
     internal long Deadline { get; set; } = long.MaxValue;
 
     /// <summary>Sends a request and, with REPLY_ACK, waits for the word that it was done.</summary>
-    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, params ReadOnlySpan<int> descriptors) =>
+    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, params ReadOnlySpan<FileDescriptor> descriptors) =>
         Command(request, payload, descriptors, _options.ReplyTimeout);
 
-    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<int> descriptors, TimeSpan timeout)
+    private void Command(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> descriptors, TimeSpan timeout)
     {
         bool acknowledged = Has(ProtocolFeatures.ReplyAck);
         Send(request, payload, descriptors, acknowledged);
@@ -34,7 +34,7 @@ public sealed partial class VhostUserFrontend
         }
     }
 
-    private void Command<T>(FrontendRequest request, T payload, params ReadOnlySpan<int> descriptors)
+    private void Command<T>(FrontendRequest request, T payload, params ReadOnlySpan<FileDescriptor> descriptors)
         where T : unmanaged => Command(request, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in payload)), descriptors);
 
     /// <summary>Sends a request without payload and reads the number it is answered with.</summary>
@@ -44,7 +44,7 @@ public sealed partial class VhostUserFrontend
         return MemoryMarshal.Read<ulong>(ReceiveReply(request, sizeof(ulong), orEmpty: false, _options.ReplyTimeout));
     }
 
-    private void Send(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<int> descriptors, bool needReply)
+    private void Send(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> descriptors, bool needReply)
     {
         if (_givenUp is not null)
         {
@@ -135,7 +135,7 @@ public sealed partial class VhostUserFrontend
             entries[1].fd = _backend?.Number ?? -1;
             entries[1].events = LibC.POLLIN;
             entries[1].revents = 0;
-            bool isReady = FrontendSocket.Wait(entries, 2, deadline);
+            bool isReady = Polling.WaitUntil(entries, 2, deadline);
             if (!isReady || (entries[0].revents == 0 && Stopwatch.GetTimestamp() >= deadline)) // one that only talks on its own channel does not answer
             {
                 string hint = request == FrontendRequest.GetFeatures ? ": it does not speak vhost-user, or serves another front-end" : string.Empty;

@@ -41,7 +41,7 @@ public sealed partial class VhostUserFrontend
     {
         ArgumentNullException.ThrowIfNull(inflight);
         Require(ProtocolFeatures.InflightShmFd, FrontendRequest.SetInflightFd);
-        Command(FrontendRequest.SetInflightFd, inflight.Area, inflight.File.Number);
+        Command(FrontendRequest.SetInflightFd, inflight.Area, inflight.File);
     }
 
     /// <summary>What is wrong with a record that came, or null. Its contents are nobody's concern here: this process never maps it.</summary>

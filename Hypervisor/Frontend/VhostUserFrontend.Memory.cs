@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Paravane.Hypervisor.Memory;
 using Paravane.VhostServer.Protocol;
+using Paravane.VirtioQueues.Linux;
 
 namespace Paravane.Hypervisor.Frontend;
 
@@ -48,11 +49,11 @@ public sealed partial class VhostUserFrontend
         int regionBytes = Unsafe.SizeOf<MemoryRegion>();
         byte[] payload = new byte[headerBytes + (regions.Count * regionBytes)];
         MemoryMarshal.Write(payload, new MemoryTableHeader((uint)regions.Count));
-        int[] descriptors = new int[regions.Count];
+        var descriptors = new FileDescriptor[regions.Count];
         for (int i = 0; i < regions.Count; i++)
         {
             MemoryMarshal.Write(payload.AsSpan(headerBytes + (i * regionBytes)), Wire(regions[i]));
-            descriptors[i] = regions[i].File.Number;
+            descriptors[i] = regions[i].File;
         }
 
         Command(FrontendRequest.SetMemTable, payload, descriptors);
@@ -64,7 +65,7 @@ public sealed partial class VhostUserFrontend
     {
         ArgumentNullException.ThrowIfNull(region);
         Require(ProtocolFeatures.ConfigureMemSlots, FrontendRequest.AddMemReg);
-        Command(FrontendRequest.AddMemReg, new SingleMemoryRegion(Wire(region)), region.File.Number);
+        Command(FrontendRequest.AddMemReg, new SingleMemoryRegion(Wire(region)), region.File);
     }
 
     /// <summary>REM_MEM_REG.</summary>

@@ -74,7 +74,7 @@ public sealed partial class VhostUserFrontend
         }
         else
         {
-            Command(request, payload, descriptor.Number);
+            Command(request, payload, descriptor);
         }
     }
 }

@@ -41,14 +41,24 @@ public sealed partial class VhostUserFrontend : IDisposable
 
     /// <summary>Connects to the back-end that listens at <paramref name="path"/> and negotiates up to SET_OWNER.</summary>
     /// <exception cref="FrontendException">Nobody listens, or what listens does not speak vhost-user.</exception>
-    public static VhostUserFrontend Connect(string path, FrontendOptions? options = null) => Begin(FrontendSocket.Connect(path), options);
+    public static VhostUserFrontend Connect(string path, FrontendOptions? options = null) => Attach(FrontendSocket.Open(path), options);
 
-    /// <summary>The same over a connected stream socket, which it owns from now on.</summary>
+    /// <summary>The same over a connected socket, which it owns from now on.</summary>
     /// <exception cref="FrontendException">The other end does not speak vhost-user.</exception>
-    public static VhostUserFrontend Attach(FileDescriptor connected, FrontendOptions? options = null)
+    public static VhostUserFrontend Attach(UnixSocket connected, FrontendOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(connected);
-        return Begin(new FrontendSocket(connected), options);
+        var frontend = new VhostUserFrontend(new FrontendSocket(connected), options);
+        try
+        {
+            frontend.Negotiate();
+            return frontend;
+        }
+        catch
+        {
+            frontend.Dispose();
+            throw;
+        }
     }
 
     /// <summary>True when all of <paramref name="features"/> were negotiated.</summary>
@@ -143,21 +153,6 @@ public sealed partial class VhostUserFrontend : IDisposable
     {
         _socket.Dispose();
         _backend?.Dispose();
-    }
-
-    private static VhostUserFrontend Begin(FrontendSocket socket, FrontendOptions? options)
-    {
-        var frontend = new VhostUserFrontend(socket, options);
-        try
-        {
-            frontend.Negotiate();
-            return frontend;
-        }
-        catch
-        {
-            frontend.Dispose();
-            throw;
-        }
     }
 
     private void Negotiate()

@@ -1,7 +1,6 @@
 using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
-using Paravane.Hypervisor.Frontend;
 using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
@@ -87,7 +86,7 @@ internal sealed unsafe class ChildProcess : IDisposable
         }
 
         long deadline = Stopwatch.GetTimestamp() + (long)(timeout.TotalSeconds * Stopwatch.Frequency);
-        if (!FrontendSocket.Wait(_pidFd.Number, LibC.POLLIN, deadline))
+        if (!Polling.WaitUntil(_pidFd.Number, LibC.POLLIN, deadline))
         {
             return false;
         }

@@ -112,7 +112,7 @@ internal static class CtlVerb
             int count = connection.TrySend(bytes);
             if (count == -Errno.EAGAIN)
             {
-                _ = FrontendSocket.Wait(connection.Number, Tmds.Linux.LibC.POLLOUT, long.MaxValue);
+                _ = Polling.WaitUntil(connection.Number, Tmds.Linux.LibC.POLLOUT, long.MaxValue);
             }
             else if (count < 0)
             {
@@ -132,7 +132,7 @@ internal static class CtlVerb
             int count = connection.TryReceive(buffer, null, out _);
             if (count == -Errno.EAGAIN)
             {
-                _ = FrontendSocket.Wait(connection.Number, Tmds.Linux.LibC.POLLIN, long.MaxValue);
+                _ = Polling.WaitUntil(connection.Number, Tmds.Linux.LibC.POLLIN, long.MaxValue);
                 continue;
             }
 

@@ -25,7 +25,7 @@ internal sealed partial class VhostUserFunction
     private readonly EventFd _error = new();
 
     /// <summary>The present socket, to hang up from any thread. Guarded by <see cref="_gate"/>; owned by the front-end.</summary>
-    private FileDescriptor? _socket;
+    private UnixSocket? _socket;
 
     private VhostUserFrontend? _frontend; // null: there is no back-end now
     private TimeSpan _pause = s_firstPause;
@@ -85,7 +85,7 @@ internal sealed partial class VhostUserFunction
         entries[1].fd = _isStarted && !_isBroken ? _error.Number : -1; // once is enough: no back-end keeps this thread awake by it
         entries[2].fd = _frontend?.SocketNumber ?? -1;
         entries[3].fd = _frontend?.ChannelNumber ?? -1;
-        _ = FrontendSocket.Wait(entries, 4, Math.Min(In(s_idle), _frontend is null ? _nextAttempt : ConfigReadDue));
+        _ = Polling.WaitUntil(entries, 4, Math.Min(In(s_idle), _frontend is null ? _nextAttempt : ConfigReadDue));
         if (entries[0].revents != 0)
         {
             _wake.Drain();
@@ -101,7 +101,7 @@ internal sealed partial class VhostUserFunction
 
     private void TryConnect()
     {
-        FileDescriptor? socket = null;
+        UnixSocket? socket = null;
         try
         {
             socket = _backEnd.Connect();
@@ -206,7 +206,7 @@ internal sealed partial class VhostUserFunction
     }
 
     /// <summary>Ends whatever waits for the other end of <paramref name="socket"/>.</summary>
-    private static void Hang(FileDescriptor? socket)
+    private static void Hang(UnixSocket? socket)
     {
         bool isHeld = false;
         try

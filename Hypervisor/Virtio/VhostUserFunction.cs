@@ -32,7 +32,7 @@ internal sealed partial class VhostUserFunction : IVirtioFunction, IDisposable
     private readonly Lock _gate = new();
     private volatile bool _closing;
 
-    private VhostUserFunction(VhostUserOptions options, IBackEnd backEnd, DeviceShape shape, FileDescriptor socket, VhostUserFrontend frontend, IReadOnlyList<GuestRamRegion> memory)
+    private VhostUserFunction(VhostUserOptions options, IBackEnd backEnd, DeviceShape shape, UnixSocket socket, VhostUserFrontend frontend, IReadOnlyList<GuestRamRegion> memory)
     {
         _options = options;
         _backEnd = backEnd;
@@ -81,7 +81,7 @@ internal sealed partial class VhostUserFunction : IVirtioFunction, IDisposable
     /// <exception cref="FrontendException">There is no such back-end, or it is of another type; one line that begins with the device's name.</exception>
     public static VhostUserFunction Open(VhostUserOptions options, IBackEnd backEnd, IReadOnlyList<GuestRamRegion> memory)
     {
-        FileDescriptor? socket = null;
+        UnixSocket? socket = null;
         VhostUserFrontend? frontend = null;
         try
         {

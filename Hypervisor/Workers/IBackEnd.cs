@@ -19,9 +19,9 @@ internal interface IBackEnd : IDisposable
     TimeSpan SettleTime { get; }
 
     /// <summary>Makes a new connection; what there was before has been ended by <see cref="End"/>.</summary>
-    /// <returns>A connected stream socket, the caller's from now on.</returns>
+    /// <returns>A connected socket, the caller's from now on.</returns>
     /// <exception cref="IOException">It cannot be had now; the message says why.</exception>
-    FileDescriptor Connect();
+    UnixSocket Connect();
 
     /// <summary>The present connection is lost or given up: makes sure that nobody goes on working for it, as far as that is in our hands.</summary>
     /// <returns>What is known about the reason besides what the socket showed, or null.</returns>

@@ -17,7 +17,7 @@ internal sealed class SocketBackEnd(string path) : IBackEnd
     public TimeSpan SettleTime { get; } = TimeSpan.FromSeconds(20); // with the limit of a reset itself: less than a reboot waits
 
     /// <inheritdoc/>
-    public FileDescriptor Connect() => FrontendSocket.Open(path);
+    public UnixSocket Connect() => FrontendSocket.Open(path);
 
     /// <inheritdoc/>
     public string? End() => null;

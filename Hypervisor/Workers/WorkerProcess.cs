@@ -55,7 +55,7 @@ internal sealed class WorkerProcess : IBackEnd
     }
 
     /// <inheritdoc/>
-    public FileDescriptor Connect()
+    public UnixSocket Connect()
     {
         if (_child is { } previous)
         {

@@ -3,7 +3,7 @@ using Tmds.Linux;
 
 namespace Paravane.VirtioQueues.Linux;
 
-/// <summary>A stream socket of family AF_UNIX, which carries descriptors beside bytes. All transfers are non-blocking.</summary>
+/// <summary>A stream socket of family AF_UNIX, which carries descriptors beside bytes. No transfer ever waits, whatever the socket's mode.</summary>
 /// <remarks>Any thread; one sender and one receiver at a time.</remarks>
 public sealed unsafe class UnixSocket : FileDescriptor
 {
@@ -79,12 +79,12 @@ public sealed unsafe class UnixSocket : FileDescriptor
         }
     }
 
-    /// <summary>Two sockets connected to each other.</summary>
+    /// <summary>Two sockets connected to each other, in blocking mode: one that is handed over may come to a program that waits in its calls.</summary>
     /// <exception cref="LinuxException">No descriptor is left.</exception>
     public static (UnixSocket First, UnixSocket Second) Pair()
     {
         int* pair = stackalloc int[2];
-        Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC | LibC.SOCK_NONBLOCK, 0, pair), "socketpair");
+        Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
         return (new UnixSocket(pair[0]), new UnixSocket(pair[1]));
     }
 

@@ -6,6 +6,7 @@ using Paravane.Hypervisor.Virtio;
 using Paravane.Hypervisor.Workers;
 using Paravane.Peers;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Linux;
 using Paravane.VirtioQueues.Spec;
 using Tmds.Linux;
 
@@ -98,7 +99,7 @@ internal sealed class RestartRig : IDisposable
     private void WaitForCall(long since)
     {
         long deadline = since + (long)(s_patience.TotalSeconds * Stopwatch.Frequency);
-        if (_ring.TryArmCall() && !FrontendSocket.Wait(_layout.Call.Number, LibC.POLLIN, deadline))
+        if (_ring.TryArmCall() && !Polling.WaitUntil(_layout.Call.Number, LibC.POLLIN, deadline))
             throw new PeerException($"no request completed within {s_patience.TotalSeconds} s: {_device.Counters.LastError}");
         _layout.Call.Drain();
     }

@@ -107,7 +107,7 @@ public sealed class BackendChannelTests
         using var backEnd = new ScriptedBackEnd { ProtocolFeatures = Channel };
         using VhostUserFrontend frontend = backEnd.Connect();
         using var extra = new EventFd();
-        backEnd.SendOnChannel((uint)BackendRequest.ConfigChangeMsg, MessageFlags.Version1, [], descriptors: [extra.Number]);
+        backEnd.SendOnChannel((uint)BackendRequest.ConfigChangeMsg, MessageFlags.Version1, [], descriptors: [extra]);
         FrontendException error = Assert.Throws<FrontendException>(() => frontend.Serve(s_limit));
         Assert.Contains("descriptors", error.Message, StringComparison.Ordinal);
     }

@@ -12,7 +12,7 @@ public sealed class FrontendSocketTests
         using var scratch = TemporaryDirectory.Create();
         string path = scratch.File("s");
         using SocketFile socket = SocketFile.Listen(path, backlog: 0);
-        var waiting = new List<FileDescriptor>();
+        var waiting = new List<UnixSocket>();
         FrontendException? full = null;
         for (int i = 0; i < 10 && full is null; i++)
         {

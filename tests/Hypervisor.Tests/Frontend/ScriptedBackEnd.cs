@@ -10,7 +10,7 @@ using Tmds.Linux;
 namespace Paravane.Hypervisor.Tests.Frontend;
 
 /// <summary>The other end of the socket: answers like a decent back-end unless the script says otherwise, and remembers what it got.</summary>
-internal sealed unsafe class ScriptedBackEnd : IDisposable
+internal sealed class ScriptedBackEnd : IDisposable
 {
     public const ulong DefaultFeatures = VirtioFeatures.Version1 | VirtioFeatures.ProtocolFeatures | VirtioFeatures.EventIdx;
 
@@ -25,16 +25,14 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
 
     public ScriptedBackEnd(Func<Received, Answer?>? script = null)
     {
-        int* pair = stackalloc int[2];
-        FileDescriptor.Check(LibC.socketpair(LibC.AF_UNIX, LibC.SOCK_STREAM | LibC.SOCK_CLOEXEC, 0, pair), "socketpair");
-        FrontendEnd = new FileDescriptor(pair[0]);
-        _socket = new FrontendSocket(new FileDescriptor(pair[1]));
+        (FrontendEnd, UnixSocket end) = UnixSocket.Pair();
+        _socket = new FrontendSocket(end);
         _script = script ?? (_ => null);
         _thread = new Thread(Run) { IsBackground = true, Name = "scripted" };
         _thread.Start();
     }
 
-    public FileDescriptor FrontendEnd { get; }
+    public UnixSocket FrontendEnd { get; }
 
     public ulong Features { get; init; } = DefaultFeatures;
 
@@ -52,7 +50,7 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
         VhostUserFrontend.Attach(FrontendEnd, new FrontendOptions { ReplyTimeout = patience ?? s_limit, ProtocolFeatures = accept });
 
     /// <summary>Sends bytes on the back-end's own channel, which the front-end handed over.</summary>
-    public void SendOnChannel(uint request, MessageFlags flags, ReadOnlySpan<byte> payload, uint? announcedBytes = null, ReadOnlySpan<int> descriptors = default)
+    public void SendOnChannel(uint request, MessageFlags flags, ReadOnlySpan<byte> payload, uint? announcedBytes = null, ReadOnlySpan<FileDescriptor> descriptors = default)
     {
         byte[] message = new byte[MessageHeader.SizeInBytes + payload.Length];
         MemoryMarshal.Write(message, new MessageHeader(request, flags, announcedBytes ?? (uint)payload.Length));
@@ -117,7 +115,7 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
         _received.Enqueue(message);
         if (message.Request == FrontendRequest.SetBackendReqFd)
         {
-            _channel = new FrontendSocket(descriptors[0].Duplicate());
+            _channel = new FrontendSocket(UnixSocket.From(descriptors[0].Duplicate()));
         }
 
         Observe?.Invoke(message, descriptors);
@@ -155,8 +153,8 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
         MemoryMarshal.Write(reply, new MessageHeader(answer.Request ?? (uint)message.Request, answer.Flags, announced));
         answer.Payload.CopyTo(reply.AsSpan(MessageHeader.SizeInBytes));
         using var extra = new EventFd();
-        int[] descriptors = new int[answer.Descriptors];
-        Array.Fill(descriptors, (answer.File ?? extra).Number);
+        var descriptors = new FileDescriptor[answer.Descriptors];
+        Array.Fill(descriptors, answer.File ?? extra);
         _ = _socket.TrySend(reply.AsSpan(0, answer.CutTo ?? reply.Length), descriptors, In(s_limit));
     }
 
@@ -172,7 +170,7 @@ internal sealed unsafe class ScriptedBackEnd : IDisposable
 
             if (count < 0)
             {
-                _ = FrontendSocket.Wait(socket.Number, LibC.POLLIN, In(TimeSpan.FromMilliseconds(50)));
+                _ = Polling.WaitUntil(socket.Number, LibC.POLLIN, In(TimeSpan.FromMilliseconds(50)));
                 continue;
             }
 

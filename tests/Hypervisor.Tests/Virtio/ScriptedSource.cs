@@ -36,7 +36,7 @@ internal sealed class ScriptedSource(Func<int, ScriptedBackEnd> make) : IBackEnd
         }
     }
 
-    public FileDescriptor Connect()
+    public UnixSocket Connect()
     {
         lock (_all)
         {

@@ -5,6 +5,7 @@ using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Tests.Virtio;
 using Paravane.Hypervisor.Virtio;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Workers;
@@ -88,7 +89,7 @@ internal sealed class DiskDriver<TRing> : IDisposable
 
             if (_ring.TryArmCall())
             {
-                Assert.True(FrontendSocket.Wait(_layout.Call.Number, LibC.POLLIN, deadline), "no completion came");
+                Assert.True(Polling.WaitUntil(_layout.Call.Number, LibC.POLLIN, deadline), "no completion came");
                 _layout.Call.Drain();
             }
         }

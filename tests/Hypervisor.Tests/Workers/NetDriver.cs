@@ -3,6 +3,7 @@ using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Virtio;
 using Paravane.VirtioQueues.Driver;
+using Paravane.VirtioQueues.Linux;
 using Tmds.Linux;
 
 namespace Paravane.Hypervisor.Tests.Workers;
@@ -104,7 +105,7 @@ internal sealed class NetDriver<TRing> : IDisposable
             Assert.Equal(DriverFault.None, _receiveRing.Fault);
             if (_receiveRing.TryArmCall())
             {
-                if (!FrontendSocket.Wait(_receive.Call.Number, LibC.POLLIN, deadline))
+                if (!Polling.WaitUntil(_receive.Call.Number, LibC.POLLIN, deadline))
                 {
                     return null;
                 }
