@@ -9,7 +9,7 @@ internal sealed unsafe class ConsoleInput : IDisposable
 {
     private const int PieceBytes = 1024;
 
-    /// <summary>How often a full port is tried again.</summary>
+    /// <summary>How often a port is tried again that is full, or that has input for a guest which may not ask for it.</summary>
     private const int RetryMilliseconds = 10;
 
     private readonly FileDescriptor _source;
@@ -61,6 +61,11 @@ internal sealed unsafe class ConsoleInput : IDisposable
                 return;
             }
         }
+
+        while (_port.IsBehind && TryPause())
+        {
+            _ = _port.Receive([]);
+        }
     }
 
     /// <returns>False at the end of the input, and when told to stop.</returns>
@@ -72,7 +77,8 @@ internal sealed unsafe class ConsoleInput : IDisposable
             entries[0] = new pollfd { fd = _stop.Number, events = (short)LibC.POLLIN };
             entries[1] = new pollfd { fd = _source.Number, events = (short)LibC.POLLIN };
             count = 0;
-            if (Polling.Wait(entries, 2, -1) > 0)
+            int ready = Polling.Wait(entries, 2, _port.IsBehind ? RetryMilliseconds : -1);
+            if (ready > 0)
             {
                 if (entries[0].revents != 0)
                 {
@@ -94,6 +100,10 @@ internal sealed unsafe class ConsoleInput : IDisposable
                     return false;
                 }
             }
+            else if (ready == 0)
+            {
+                _ = _port.Receive([]);
+            }
             else if (Errno.Last != Errno.EINTR)
             {
                 return false;
@@ -112,11 +122,17 @@ internal sealed unsafe class ConsoleInput : IDisposable
                 return true;
             }
 
-            var entry = new pollfd { fd = _stop.Number, events = (short)LibC.POLLIN };
-            if (Polling.Wait(&entry, 1, RetryMilliseconds) > 0)
+            if (!TryPause())
             {
                 return false;
             }
         }
+    }
+
+    /// <returns>False when told to stop.</returns>
+    private bool TryPause()
+    {
+        var entry = new pollfd { fd = _stop.Number, events = (short)LibC.POLLIN };
+        return Polling.Wait(&entry, 1, RetryMilliseconds) <= 0;
     }
 }

@@ -6,7 +6,8 @@ namespace Paravane.Hypervisor.Legacy;
 /// <remarks>
 /// Any thread; one lock, held for moments. Input flows as from a peer that minds RTS: not before the guest has raised it or allows the interrupt, so that what
 /// was typed before the guest opened the port is not swept away when it resets the receiver. An access of several bytes is as many of one byte, as on the ISA bus. The interrupt line follows the
-/// conditions: it goes up with the first one and down when none is left, and the guest sees the edge.
+/// conditions: it goes up with the first one and down when none is left, and the guest sees the edge. The receive FIFO is filled again when it is empty and
+/// the line was down: input without end would keep the line up, and a handler that gives up after so many rounds (Linux: 512) would never see an edge again.
 /// </remarks>
 internal sealed class Serial16550 : IBusDevice
 {
@@ -40,8 +41,14 @@ internal sealed class Serial16550 : IBusDevice
     private byte _interruptEnable, _fifoControl, _lineControl, _modemControl, _modemDelta, _scratch, _divisorLow, _divisorHigh;
     private bool _overrun, _transmittedPending, _level;
 
-    /// <summary>Bytes of input that the guest was told of: what it clears when it clears its FIFO.</summary>
-    private int _shown;
+    /// <summary>Bytes in the receive FIFO: the oldest ones of the input.</summary>
+    private int _received;
+
+    /// <summary>The guest was told of them: it clears them when it clears its FIFO.</summary>
+    private bool _shown;
+
+    /// <summary>The interrupt line was down since the FIFO was filled.</summary>
+    private bool _wasDown = true;
 
     /// <summary>Creates the port.</summary>
     /// <param name="output">What the guest writes.</param>
@@ -53,6 +60,21 @@ internal sealed class Serial16550 : IBusDevice
         _interrupts = interrupts;
         _gsi = gsi;
         SetPowerOn();
+    }
+
+    /// <summary>
+    /// Input waits outside of the FIFO. Then <see cref="Receive"/> has to be called again before long, with nothing if need be: not every guest looks once
+    /// more when it has emptied the FIFO.
+    /// </summary>
+    public bool IsBehind
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _input.Count > _received;
+            }
+        }
     }
 
     /// <summary>Takes input for the guest.</summary>
@@ -67,6 +89,7 @@ internal sealed class Serial16550 : IBusDevice
                 taken++;
             }
 
+            FillFifo();
             UpdateLine();
             return taken;
         }
@@ -90,9 +113,8 @@ internal sealed class Serial16550 : IBusDevice
             for (int i = 0; i < data.Length; i++)
             {
                 data[i] = ReadRegister(offset + (ulong)i);
+                UpdateLine();
             }
-
-            UpdateLine();
         }
     }
 
@@ -117,11 +139,15 @@ internal sealed class Serial16550 : IBusDevice
 
     private bool FifosOn => (_fifoControl & FifoEnable) != 0;
 
-    /// <summary>What the receiver reads from: in loopback the line is cut.</summary>
-    private ByteQueue Receiver => Looping ? _looped : _input;
+    private bool InterruptsForInput => (_interruptEnable & EnableReceived) != 0;
+
+    /// <summary>The guest takes input. In loopback the line is cut.</summary>
+    private bool IsOpen => !Looping && ((_modemControl & RequestToSend) != 0 || InterruptsForInput);
 
     /// <summary>Bytes that the receiver has.</summary>
-    private int Waiting => Looping || (_modemControl & RequestToSend) != 0 || (_interruptEnable & EnableReceived) != 0 ? Receiver.Count : 0;
+    private int Waiting => Looping ? _looped.Count : IsOpen ? _received : 0;
+
+    private int DepthBytes => FifosOn ? FifoBytes : 1;
 
     private int TriggerBytes => !FifosOn ? 1 : (_fifoControl >> 6) switch
     {
@@ -137,7 +163,7 @@ internal sealed class Serial16550 : IBusDevice
         _divisorLow = 1;
         _overrun = false;
         _transmittedPending = false;
-        _shown = 0;
+        _received = 0;
         _looped.Drop(FifoBytes);
     }
 
@@ -154,6 +180,11 @@ internal sealed class Serial16550 : IBusDevice
             case InterruptId:
                 byte id = Pending();
                 Show(id is IdReceived or IdTimeout);
+                if (id == NothingPending)
+                {
+                    FillFifo();
+                }
+
                 _transmittedPending &= id != IdTransmitted; // reading it is one of the two ways to clear it
                 return (byte)(id | (FifosOn ? IdFifos : 0));
             case LineControl:
@@ -161,6 +192,11 @@ internal sealed class Serial16550 : IBusDevice
             case ModemControl:
                 return _modemControl;
             case LineStatus:
+                if (!InterruptsForInput)
+                {
+                    FillFifo(); // who polls looks nowhere else
+                }
+
                 byte line = (byte)(TransmitterEmpty | (Waiting > 0 ? DataReady : 0) | (_overrun ? Overrun : 0));
                 Show((line & DataReady) != 0);
                 _overrun = false;
@@ -193,6 +229,7 @@ internal sealed class Serial16550 : IBusDevice
                 // The transmitter is empty, so allowing its interrupt raises it.
                 _transmittedPending |= (value & EnableTransmitted) != 0 && (_interruptEnable & EnableTransmitted) == 0;
                 _interruptEnable = (byte)(value & 0x0F);
+                FillFifo();
                 break;
             case InterruptId:
                 SetFifoControl(value);
@@ -202,6 +239,7 @@ internal sealed class Serial16550 : IBusDevice
                 break;
             case ModemControl:
                 SetModemControl((byte)(value & 0x1F));
+                FillFifo();
                 break;
             case Scratch:
                 _scratch = value;
@@ -211,7 +249,18 @@ internal sealed class Serial16550 : IBusDevice
         }
     }
 
-    private void Show(bool received) => _shown = received && !Looping ? Math.Min(Waiting, FifoBytes) : _shown;
+    /// <summary>Lets the next input into the FIFO when it is empty, and where the guest waits for edges, only once per edge.</summary>
+    private void FillFifo()
+    {
+        if (_received == 0 && IsOpen && (_wasDown || !InterruptsForInput))
+        {
+            _received = Math.Min(_input.Count, DepthBytes);
+            _shown = false;
+            _wasDown &= _received == 0; // the line that goes up for them has to come down first
+        }
+    }
+
+    private void Show(bool received) => _shown |= received && !Looping;
 
     private byte TakeReceived()
     {
@@ -220,8 +269,13 @@ internal sealed class Serial16550 : IBusDevice
             return 0;
         }
 
-        _shown -= !Looping && _shown > 0 ? 1 : 0;
-        return Receiver.Take();
+        if (Looping)
+        {
+            return _looped.Take();
+        }
+
+        _received--;
+        return _input.Take();
     }
 
     private void Transmit(byte value)
@@ -231,7 +285,7 @@ internal sealed class Serial16550 : IBusDevice
         {
             _output.Write(value);
         }
-        else if (_looped.Count >= (FifosOn ? FifoBytes : 1))
+        else if (_looped.Count >= DepthBytes)
         {
             _overrun = true;
         }
@@ -246,8 +300,8 @@ internal sealed class Serial16550 : IBusDevice
         // Switching the FIFOs on or off clears them too.
         if ((value & FifoClearReceive) != 0 || ((value ^ _fifoControl) & FifoEnable) != 0)
         {
-            _input.Drop(_shown);
-            _shown = 0;
+            _input.Drop(_shown ? _received : 0); // the rest was still on its way
+            _received = 0;
             _looped.Drop(FifoBytes);
         }
 
@@ -294,6 +348,7 @@ internal sealed class Serial16550 : IBusDevice
     private void UpdateLine()
     {
         bool level = Pending() != NothingPending;
+        _wasDown |= !level;
         if (_level != level)
         {
             _level = level;

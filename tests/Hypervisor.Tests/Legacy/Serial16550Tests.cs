@@ -1,4 +1,5 @@
 using Paravane.Hypervisor.Legacy;
+using Paravane.Hypervisor.Tests.Boot;
 
 namespace Paravane.Hypervisor.Tests.Legacy;
 
@@ -139,6 +140,7 @@ public sealed class Serial16550Tests
         Assert.Equal(0x61, _port.In(Lsr));
         _ = _port.Receive("kept"u8);
         _port.Out(Fcr, 0x83);
+        Assert.Equal(0xC1, _port.In(Iir));
         Assert.Equal("kept"u8, ReadAll());
     }
 
@@ -150,6 +152,88 @@ public sealed class Serial16550Tests
         _port.Out(Mcr, 0x02);
         Assert.Equal(0x61, _port.In(Lsr));
         Assert.Equal((byte)'z', _port.In(Data));
+    }
+
+    [Theory]
+    [InlineData(0x00, 1)]
+    [InlineData(0x81, 16)]
+    public void The_fifo_is_filled_again_when_the_guest_has_emptied_it_and_seen_the_line_down(byte fifoControl, int depth)
+    {
+        _port.Out(Fcr, fifoControl);
+        _port.Out(Ier, 0x01);
+        byte[] sent = TestKernel.Pattern(3 * depth, 1);
+        Assert.Equal(sent.Length, _port.Receive(sent));
+        for (int batch = 0; batch < 3; batch++)
+        {
+            Assert.Equal(batch + 1, _interrupts.Edges(Gsi));
+            Assert.Equal(batch < 2, _port.IsBehind);
+            Assert.Equal(sent[(batch * depth)..((batch + 1) * depth)], ReadAll());
+            Assert.False(_interrupts.Level(Gsi));
+            Assert.Equal(0x01, _port.In(Iir) & 0x0F);
+        }
+    }
+
+    [Fact]
+    public void A_guest_that_does_not_look_for_more_gets_it_all_the_same()
+    {
+        _port.Out(Ier, 0x01);
+        _ = _port.Receive("abc"u8);
+        foreach (byte expected in "abc"u8)
+        {
+            Assert.True(_interrupts.Level(Gsi));
+            Assert.Equal(expected, _port.In(Data));
+            _ = _port.Receive([]);
+        }
+
+        Assert.Equal(3, _interrupts.Edges(Gsi));
+        Assert.False(_port.IsBehind);
+    }
+
+    [Fact]
+    public void A_guest_that_polls_empties_the_whole_queue()
+    {
+        _port.Out(Mcr, 0x02);
+        byte[] sent = TestKernel.Pattern(1000, 1);
+        _ = _port.Receive(sent);
+        Assert.Equal(sent, ReadAll());
+    }
+
+    [Fact]
+    public void Input_that_comes_faster_than_a_handler_takes_it_does_not_silence_the_interrupt()
+    {
+        _port.Out(Fcr, 0x81);
+        _port.Out(Mcr, 0x0B);
+        _port.Out(Ier, 0x05);
+        byte[] sent = TestKernel.Pattern(1 << 20, 1);
+        var got = new List<byte>(sent.Length);
+        int given = 0, edges = 0;
+        Give();
+        while (got.Count < sent.Length)
+        {
+            Assert.True(edges < _interrupts.Edges(Gsi), $"no edge after {got.Count} bytes");
+            edges = _interrupts.Edges(Gsi);
+            Handle();
+            Give();
+        }
+
+        Assert.Equal(sent, got);
+
+        void Give() => given += _port.Receive(sent.AsSpan(given, Math.Min(1024, sent.Length - given)));
+
+        // As serial8250_interrupt of Linux: rounds until nothing is pending, but at most 512, of at most 256 bytes.
+        void Handle()
+        {
+            for (int round = 0; round < 512 && (_port.In(Iir) & 1) == 0; round++)
+            {
+                for (int i = 0; i < 256 && (_port.In(Lsr) & 1) != 0; i++)
+                {
+                    got.Add(_port.In(Data));
+                    Give();
+                }
+
+                _ = _port.In(Msr);
+            }
+        }
     }
 
     [Fact]
