@@ -7,7 +7,7 @@ namespace Paravane.Hypervisor.Legacy;
 /// <remarks>The owner's thread. Make it, give <see cref="Output"/> to a <see cref="Serial16550"/>, then <see cref="Connect"/> the two.</remarks>
 internal sealed class GuestConsole : IDisposable
 {
-    private const int StandardInput = 0, StandardOutput = 1, StandardError = 2;
+    private const int StandardInput = 0, StandardOutput = 1;
 
     private readonly FileDescriptor? _input;
     private readonly ConsoleOutput _output;
@@ -28,11 +28,13 @@ internal sealed class GuestConsole : IDisposable
 
     /// <summary>Standard input and output; a terminal goes into raw mode in <see cref="Connect"/>.</summary>
     /// <exception cref="LinuxException">No descriptor is left.</exception>
-    public static GuestConsole OnStandardStreams()
+    public static GuestConsole OnStandardStreams() => On(StandardInput, StandardOutput);
+
+    /// <summary>The same on other numbers. One that came closed, and may be the runtime's by now, gives no input and takes no output.</summary>
+    internal static GuestConsole On(int input, int output)
     {
-        FileDescriptor output = new(FileDescriptor.Check(Duplicate(StandardOutput), "standard output"));
-        int input = Duplicate(StandardInput); // which may be closed
-        return new GuestConsole(input < 0 ? null : new FileDescriptor(input), new ConsoleOutput(output));
+        ConsoleOutput target = StandardStream.IsInherited(output) ? new ConsoleOutput(Duplicate(output)) : ConsoleOutput.IntoFile("/dev/null");
+        return new GuestConsole(StandardStream.IsInherited(input) ? Duplicate(input) : null, target);
     }
 
     /// <summary>A file that is made or emptied; there is no input.</summary>
@@ -67,5 +69,6 @@ internal sealed class GuestConsole : IDisposable
         _input?.Dispose();
     }
 
-    private static int Duplicate(int fd) => LibC.fcntl(fd, LibC.F_DUPFD_CLOEXEC, StandardError + 1);
+    private static FileDescriptor Duplicate(int fd) =>
+        new(FileDescriptor.Check(LibC.fcntl(fd, LibC.F_DUPFD_CLOEXEC, StandardStream.Error + 1), "fcntl"));
 }

@@ -189,6 +189,60 @@ public sealed unsafe partial class ConsoleTests
         Assert.True(sender.Join(s_limit));
     }
 
+    [Fact]
+    public void Input_that_waits_reaches_a_guest_that_does_not_ask_for_more_also_when_its_source_has_ended()
+    {
+        (FileDescriptor reader, FileDescriptor writer) = Pipe();
+        byte[] sent = TestKernel.Pattern(20, 1);
+        var port = new Serial16550(new Sink(), new TestInterrupts(), 4);
+        port.Out(1, 0x01);
+        using var input = new ConsoleInput(reader, port, () => Assert.Fail("left"));
+        Send(writer, sent);
+        writer.Dispose();
+        var got = new List<byte>();
+        Assert.True(SpinWait.SpinUntil(
+            () =>
+            {
+                if ((port.In(5) & 1) != 0)
+                {
+                    got.Add(port.In(0));
+                }
+
+                return got.Count == sent.Length;
+            },
+            s_limit));
+        Assert.Equal(sent, got);
+    }
+
+    [Fact]
+    public void A_descriptor_that_did_not_come_through_an_exec_is_no_standard_stream()
+    {
+        const int LowestNumber = 3;
+        (FileDescriptor reader, FileDescriptor writer) = Pipe(); // of this process, as the files of the runtime are
+        using (reader)
+        using (writer)
+        {
+            Assert.False(StandardStream.IsInherited(reader.Number));
+            Assert.False(StandardStream.IsInherited(int.MaxValue)); // not open
+            Assert.False(StandardStream.TryWrite(writer.Number, "not for this file\n"u8));
+            Send(writer, "not typed"u8);
+            Assert.Equal(0, InputOf(reader.Number));
+
+            using var inherited = new FileDescriptor(FileDescriptor.Check(LibC.fcntl(reader.Number, LibC.F_DUPFD, LowestNumber), "fcntl"));
+            Assert.True(StandardStream.IsInherited(inherited.Number));
+            Assert.Equal((byte)'n', InputOf(inherited.Number));
+        }
+
+        static byte InputOf(int number)
+        {
+            var port = new Serial16550(new Sink(), new TestInterrupts(), 4);
+            port.Out(4, 0x02);
+            using var console = GuestConsole.On(number, number);
+            console.Connect(port, () => Assert.Fail("left"));
+            return SpinWait.SpinUntil(() => (port.In(5) & 1) != 0, TimeSpan.FromMilliseconds(StandardStream.IsInherited(number) ? 20_000 : 200)) ? port.In(0) : (byte)0;
+        }
+    }
+
     [Theory]
     [InlineData("ab", "ab", false)]
     [InlineData("a\x01\x01" + "b", "a\x01" + "b", false)]
