@@ -15,6 +15,7 @@ internal sealed class PciBus
     private readonly Lock _gate = new();
     private readonly PciFunction?[] _slots = new PciFunction?[SlotCount];
     private readonly bool[] _held = new bool[SlotCount]; // of a function that was taken away and that the guest still believes in; guarded by the gate
+    private readonly Dictionary<PciFunction, Action?> _leaving = []; // taken out while their devices stop, and who waits for that; guarded by the gate
     private readonly BarSpace _space = new();
     private readonly IntxLines _lines;
     private readonly IMemoryWindows _windows;
@@ -93,28 +94,50 @@ internal sealed class PciBus
             Volatile.Write(ref _slots[slot], null);
 
             // Within the lock: the slot's interrupt line must be quiet before a new function can get it.
-            finish = function.Detach(() => Removed?.Invoke(slot, function));
+            _leaving.Add(function, null);
+            finish = function.Detach(() => Part(slot, function));
         }
 
         finish?.Invoke();
         return true;
     }
 
-    /// <summary>Brings all functions into the state after power-on, for a reboot of the guest.</summary>
-    /// <param name="done">Called when no device touches guest memory any more; at once, or on a device's thread.</param>
-    public void Reset(Action done)
+    /// <summary>A removed function's device has stopped.</summary>
+    private void Part(int slot, PciFunction function)
     {
-        PciFunction[] functions;
+        Action? waiting;
         lock (_gate)
         {
-            functions = [.. _slots.OfType<PciFunction>()];
-            Array.Clear(_held);
+            _leaving.Remove(function, out waiting);
         }
 
-        int missing = functions.Length;
-        foreach (PciFunction function in functions)
+        Removed?.Invoke(slot, function);
+        waiting?.Invoke();
+    }
+
+    /// <summary>Brings all functions into the state after power-on, for a reboot of the guest.</summary>
+    /// <param name="done">Called when no device touches guest memory any more, not even one that was removed; at once, or on a device's thread.</param>
+    public void Reset(Action done)
+    {
+        int missing;
+        Action?[] finishes;
+        lock (_gate)
         {
-            function.Reset(Arrive)?.Invoke();
+            PciFunction[] functions = [.. _slots.OfType<PciFunction>()];
+            Array.Clear(_held);
+            missing = functions.Length + _leaving.Count;
+            foreach (PciFunction function in _leaving.Keys)
+            {
+                _leaving[function] += Arrive;
+            }
+
+            // Within the lock: one that is removed meanwhile would be neither here nor there.
+            finishes = [.. functions.Select(function => function.Reset(Arrive))];
+        }
+
+        foreach (Action? finish in finishes)
+        {
+            finish?.Invoke();
         }
 
         void Arrive()

@@ -134,6 +134,29 @@ public sealed class PciBusTests
         }
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public void A_reset_waits_for_a_function_that_was_removed_and_whose_device_has_not_stopped(bool force)
+    {
+        using var rig = new PciRig();
+        var leaving = new PlainFunction { IsBusy = true };
+        var staying = new PlainFunction { IsBusy = true };
+        Assert.True(rig.Bus.TryAdd(leaving, out int slot));
+        Assert.True(rig.Bus.TryAdd(staying, out _));
+        var order = new List<string>();
+        rig.Bus.Removed += (_, _) => order.Add("removed");
+        Assert.True(force ? rig.Bus.Force(slot) : rig.Bus.Remove(slot));
+        rig.Bus.Reset(() => order.Add("reset"));
+        staying.Stop();
+        Assert.Empty(order);
+        leaving.Stop();
+        Assert.Equal(["removed", "reset"], order);
+
+        // Gone for good: the next one does not wait for it.
+        rig.Bus.Reset(() => order.Add("again"));
+        staying.Stop();
+        Assert.Equal("again", order[^1]);
+    }
+
     [Fact]
     public void The_host_bridge_and_empty_slots_cannot_be_removed()
     {
