@@ -34,7 +34,7 @@ internal sealed class DemoBackEnd : IDisposable
         {
             process = ChildProcess.Start(path, [$"--fd={ChildProcess.InheritedNumber}", .. arguments], theirs);
             theirs.Dispose(); // else its end would not be seen here
-            return new DemoBackEnd(process, VhostUserFrontend.Attach(ours));
+            return new DemoBackEnd(process, VhostUserFrontend.Attach(ours, new FrontendOptions { StartTimeout = WorkerTuning.StartTimeout }));
         }
         catch (IOException failure)
         {

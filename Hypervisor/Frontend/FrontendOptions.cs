@@ -24,4 +24,10 @@ public sealed record FrontendOptions
     /// take as long as one reply.
     /// </summary>
     public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// How long the first reply may take of a process that was started for this connection and has yet to come up; null: as long as any, since who listens at a
+    /// path has. The socket shows at once when such a process dies, so that patience with a busy host costs nothing.
+    /// </summary>
+    public TimeSpan? StartTimeout { get; init; }
 }

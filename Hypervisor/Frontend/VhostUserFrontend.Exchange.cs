@@ -38,10 +38,12 @@ public sealed partial class VhostUserFrontend
         where T : unmanaged => Command(request, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in payload)), descriptors);
 
     /// <summary>Sends a request without payload and reads the number it is answered with.</summary>
-    private ulong Ask(FrontendRequest request)
+    private ulong Ask(FrontendRequest request) => Ask(request, _options.ReplyTimeout);
+
+    private ulong Ask(FrontendRequest request, TimeSpan timeout)
     {
         Send(request, [], [], needReply: false);
-        return MemoryMarshal.Read<ulong>(ReceiveReply(request, sizeof(ulong), orEmpty: false, _options.ReplyTimeout));
+        return MemoryMarshal.Read<ulong>(ReceiveReply(request, sizeof(ulong), orEmpty: false, timeout));
     }
 
     private void Send(FrontendRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> descriptors, bool needReply)
@@ -109,7 +111,7 @@ public sealed partial class VhostUserFrontend
             }
             catch (IOException failure)
             {
-                throw GiveUp($"{RequestName.Of(request)}: {failure.Message}", failure);
+                throw GiveUp($"{RequestName.Of(request)}: {failure.Message}{Hint(request)}", failure);
             }
 
             if (_received.Count > maxDescriptors)
@@ -119,7 +121,7 @@ public sealed partial class VhostUserFrontend
 
             if (count == 0)
             {
-                throw GiveUp($"{RequestName.Of(request)}: the back-end closed the connection in place of an answer");
+                throw GiveUp($"{RequestName.Of(request)}: the back-end closed the connection in place of an answer{Hint(request)}");
             }
 
             if (count > 0)
@@ -138,8 +140,7 @@ public sealed partial class VhostUserFrontend
             bool isReady = Polling.WaitUntil(entries, 2, deadline);
             if (!isReady || (entries[0].revents == 0 && Stopwatch.GetTimestamp() >= deadline)) // one that only talks on its own channel does not answer
             {
-                string hint = request == FrontendRequest.GetFeatures ? ": it does not speak vhost-user, or serves another front-end" : string.Empty;
-                throw GiveUp($"{RequestName.Of(request)}: no answer within {Words(timeout)}{hint}");
+                throw GiveUp($"{RequestName.Of(request)}: no answer within {Words(timeout)}{Hint(request)}");
             }
 
             if (entries[1].revents != 0)
@@ -169,6 +170,10 @@ public sealed partial class VhostUserFrontend
         TimeSpan left = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), Deadline);
         return left >= limit ? limit : left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
+
+    /// <summary>What it means when even the first question is not answered by somebody whom others have started.</summary>
+    private string Hint(FrontendRequest request) =>
+        request == FrontendRequest.GetFeatures && _options.StartTimeout is null ? ": it does not speak vhost-user, or serves another front-end" : string.Empty;
 
     private static long DeadlineIn(TimeSpan time) => Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);
 

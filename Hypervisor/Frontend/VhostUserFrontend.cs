@@ -157,7 +157,7 @@ public sealed partial class VhostUserFrontend : IDisposable
 
     private void Negotiate()
     {
-        OfferedFeatures = Ask(FrontendRequest.GetFeatures);
+        OfferedFeatures = Ask(FrontendRequest.GetFeatures, _options.StartTimeout ?? _options.ReplyTimeout);
         if ((OfferedFeatures & VirtioFeatures.ProtocolFeatures) != 0)
         {
             OfferedProtocolFeatures = (ProtocolFeatures)Ask(FrontendRequest.GetProtocolFeatures);

@@ -1,4 +1,5 @@
 using Paravane.Hypervisor.Memory;
+using Paravane.Hypervisor.Pci;
 using Paravane.Hypervisor.Virtio;
 using Paravane.Hypervisor.Workers;
 
@@ -23,7 +24,7 @@ internal sealed partial class VirtualMachine
             throw new MachineException("devices cannot be added: virtio-mmio has no hot plug; start the machine with --transport=pci");
         }
 
-        VhostUserFunction function = options.Open(NameOf(options), _options.Cpus, _memory.Regions, _log);
+        VhostUserFunction function = options.Open(NameOf(options), _options.Cpus, _memory.Regions, _log, _ending.Token);
         MachineDevice device;
         try
         {
@@ -121,14 +122,25 @@ internal sealed partial class VirtualMachine
 
     private static int GsiOf(int place) => s_windowGsis[place];
 
+    /// <summary>Every device needs a slot, or an interrupt of its own.</summary>
+    /// <exception cref="MachineException">There are more devices than that.</exception>
+    private static void RequirePlaces(Transport transport, int devices)
+    {
+        if (transport == Transport.Mmio && devices > s_windowGsis.Length)
+        {
+            throw new MachineException($"{devices} devices: --transport=mmio has interrupts for {s_windowGsis.Length}");
+        }
+
+        const int Slots = PciBus.SlotCount - 1; // but for the host bridge's
+        if (transport == Transport.Pci && devices > Slots)
+        {
+            throw new MachineException($"{devices} devices: the PCI bus has slots for {Slots}");
+        }
+    }
+
     /// <summary>Begins to open all devices at once: each waits for a process of its own to come up.</summary>
     private void BeginOpening()
     {
-        if (_options.Transport == Transport.Mmio && _options.Devices.Count > s_windowGsis.Length)
-        {
-            throw new MachineException($"{_options.Devices.Count} devices: --transport=mmio has interrupts for {s_windowGsis.Length}");
-        }
-
         List<string> names = [.. _options.Devices.Select(options => options.Id).OfType<string>()]; // those that are made up keep clear of them
         IReadOnlyList<GuestRamRegion> regions = _memory.Regions;
         foreach (DeviceOptions options in _options.Devices)
@@ -136,7 +148,7 @@ internal sealed partial class VirtualMachine
             string name = options.Id ?? FreeName(options.Kind, names);
             names.Add(name);
             _openings.Add(Task.Factory.StartNew(
-                () => options.Open(name, _options.Cpus, regions, _log), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
+                () => options.Open(name, _options.Cpus, regions, _log, _ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
         }
     }
 

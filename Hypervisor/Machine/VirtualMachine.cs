@@ -24,6 +24,7 @@ internal sealed partial class VirtualMachine : IDisposable
     private readonly MachineOptions _options;
     private readonly Action<string> _log;
     private readonly BlockingCollection<Action> _orders = [];
+    private readonly CancellationTokenSource _ending = new(); // never disposed: whoever holds the machine may ask it to end when it has
     private readonly List<IDisposable> _owned = []; // in the order of making
     private readonly KernelImage _kernel;
     private readonly BootFile? _initrd;
@@ -60,6 +61,7 @@ internal sealed partial class VirtualMachine : IDisposable
         try
         {
             // First what the user may have got wrong and costs nothing, then what leaves traces.
+            RequirePlaces(options.Transport, options.Devices.Count);
             _kernel = Own(KernelImage.Open(options.KernelPath));
             _initrd = options.InitrdPath is null ? null : Own(BootFile.Open("initrd", options.InitrdPath));
             BootLoader.Check(_kernel, _initrd, CommandLine, MachineMemory.RoundUp(options.MemoryBytes), Entry);
@@ -125,7 +127,11 @@ internal sealed partial class VirtualMachine : IDisposable
     public void PressPowerButton() => Post(_events.PressPowerButton);
 
     /// <summary>Ends the machine as if its plug were pulled. Any thread.</summary>
-    public void Quit() => Post(() => _end ??= new VmStop(VmStopKind.PowerOff, AskedToEnd));
+    public void Quit()
+    {
+        Post(() => _end ??= new VmStop(VmStopKind.PowerOff, AskedToEnd));
+        _ending.Cancel(); // the machine's thread may be waiting for a worker to come up
+    }
 
     /// <summary>Has the machine's thread do something. Any other thread.</summary>
     /// <returns>Completes with the result, or with the exception of <paramref name="body"/>; is cancelled when the machine ends first.</returns>
@@ -318,6 +324,7 @@ internal sealed partial class VirtualMachine : IDisposable
     /// <summary>Gives everything back: vCPUs first, so that nobody touches what goes away.</summary>
     private void Release()
     {
+        _ending.Cancel();
         _vcpus?.Dispose();
         Task.WaitAny(_givingMemory); // does not throw
         CloseDevices();

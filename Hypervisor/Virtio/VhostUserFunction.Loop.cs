@@ -114,7 +114,7 @@ internal sealed partial class VhostUserFunction
                 }
             }
 
-            Adopt(VhostUserFrontend.Attach(socket, _options.Frontend));
+            Adopt(Greet(socket, _options));
             RestoreConfig();
             if (_isStarted && !_isBroken && !_isPaused)
             {
@@ -127,6 +127,13 @@ internal sealed partial class VhostUserFunction
             Lose(failure.Message);
             socket?.Dispose();
         }
+    }
+
+    /// <summary>Negotiates with a back-end, which may have yet to come up.</summary>
+    private static VhostUserFrontend Greet(UnixSocket socket, VhostUserOptions options)
+    {
+        using CancellationTokenRegistration ending = options.Ending.Register(() => Hang(socket));
+        return VhostUserFrontend.Attach(socket, options.Frontend);
     }
 
     private void Adopt(VhostUserFrontend frontend)

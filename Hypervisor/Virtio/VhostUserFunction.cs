@@ -86,7 +86,7 @@ internal sealed partial class VhostUserFunction : IVirtioFunction, IDisposable
         try
         {
             socket = backEnd.Connect();
-            frontend = VhostUserFrontend.Attach(socket, options.Frontend);
+            frontend = Greet(socket, options);
             var device = new VhostUserFunction(options, backEnd, DeviceShape.Of(options, frontend), socket, frontend, memory);
             device._thread.Start();
             return device;

@@ -41,6 +41,9 @@ internal sealed record VhostUserOptions
     /// <summary>How the front-end behaves.</summary>
     public FrontendOptions Frontend { get; init; } = new();
 
+    /// <summary>Nobody needs the device any more: a back-end that is still coming up is not waited for.</summary>
+    public CancellationToken Ending { get; init; }
+
     /// <summary>Takes one line about something that the user should know. Device thread.</summary>
     public Action<string> Log { get; init; } = static _ => { };
 }

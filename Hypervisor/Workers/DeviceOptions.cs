@@ -30,12 +30,13 @@ internal abstract record DeviceOptions
     /// <param name="cpus">vCPUs of the machine: as many queues, unless the user wants otherwise.</param>
     /// <param name="memory">Guest memory.</param>
     /// <param name="log">Takes one line about something that the user should know. Any thread.</param>
+    /// <param name="ending">The machine ends: a back-end that is still coming up is not waited for.</param>
     /// <exception cref="FrontendException">The device cannot be had; one line says why. Nothing is left behind.</exception>
-    public VhostUserFunction Open(string name, int cpus, IReadOnlyList<GuestRamRegion> memory, Action<string> log)
+    public VhostUserFunction Open(string name, int cpus, IReadOnlyList<GuestRamRegion> memory, Action<string> log, CancellationToken ending)
     {
         VhostUserFunction? device = null;
         var ofWorker = new LimitedLog(line => log($"{name}: {line}"));
-        device = VhostUserFunction.Open(Describe(name, cpus) with { Log = new LimitedLog(log).Say }, NewBackEnd(cpus, PassOn), memory);
+        device = VhostUserFunction.Open(Describe(name, cpus) with { Log = new LimitedLog(log).Say, Ending = ending }, NewBackEnd(cpus, PassOn), memory);
         return device;
 
         // While it comes up, and each time it fails to, its last line is part of the error.

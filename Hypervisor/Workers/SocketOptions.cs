@@ -1,4 +1,5 @@
 using System.Globalization;
+using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Verbs;
 using Paravane.Hypervisor.Virtio;
 using Paravane.VirtioQueues.Linux;
@@ -89,7 +90,7 @@ internal sealed record SocketOptions : DeviceOptions
         MtuBytes = MtuBytes,
         Config = Config,
         ConfigLengthBytes = ConfigBytes,
-        Frontend = WorkerTuning.Frontend,
+        Frontend = new FrontendOptions { ProtocolFeatures = FrontendOptions.Supported },
     };
 
     /// <inheritdoc/>

@@ -7,8 +7,11 @@ namespace Paravane.Hypervisor.Workers;
 /// <summary>What all workers of our own take, and how their connections behave.</summary>
 internal static class WorkerTuning
 {
-    /// <summary>Front-end of a device: everything that it knows is used.</summary>
-    public static FrontendOptions Frontend { get; } = new() { ProtocolFeatures = FrontendOptions.Supported };
+    /// <summary>Longest wait for a worker to come up: many times what it takes on a busy host.</summary>
+    public static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
+
+    /// <summary>Front-end of a device with a worker of its own: everything that it knows is used.</summary>
+    public static FrontendOptions Frontend { get; } = new() { ProtocolFeatures = FrontendOptions.Supported, StartTimeout = StartTimeout };
 
     /// <summary>Takes the keys <c>workers</c>, <c>poll</c> and <c>cpus</c>; they mean what the program's own options mean.</summary>
     /// <param name="list">Where they are.</param>

@@ -142,4 +142,36 @@ public sealed class NegotiationTests
         FrontendException error = Assert.Throws<FrontendException>(() => frontend.SetMemory([.. Enumerable.Repeat(ram.Regions[0], 9)]));
         Assert.Equal("9 memory regions: the back-end takes 8", error.Message);
     }
+
+    [Fact]
+    public void A_worker_that_comes_up_late_is_waited_for_but_its_later_answers_are_not()
+    {
+        TimeSpan patience = TimeSpan.FromMilliseconds(200);
+        using var backEnd = new ScriptedBackEnd(message =>
+        {
+            if (message.Request == FrontendRequest.GetFeatures)
+            {
+                Thread.Sleep(3 * patience);
+            }
+
+            return message.Request == FrontendRequest.GetStatus ? new Answer { Silent = true } : null;
+        })
+        {
+            ProtocolFeatures = ProtocolFeatures.Status,
+        };
+        var options = new FrontendOptions { ReplyTimeout = patience, StartTimeout = TimeSpan.FromSeconds(20) };
+        using VhostUserFrontend frontend = VhostUserFrontend.Attach(backEnd.FrontendEnd, options);
+        FrontendException error = Assert.Throws<FrontendException>(() => frontend.GetStatus());
+        Assert.Equal("GET_STATUS: no answer within 200 ms", error.Message);
+    }
+
+    [Theory]
+    [InlineData(true, "GET_FEATURES: no answer within 200 ms")]
+    [InlineData(false, "GET_FEATURES: no answer within 100 ms: it does not speak vhost-user, or serves another front-end")]
+    public void Only_a_stranger_is_said_not_to_speak_vhost_user(bool isWorker, string expected)
+    {
+        using var backEnd = new ScriptedBackEnd(_ => new Answer { Silent = true });
+        var options = new FrontendOptions { ReplyTimeout = TimeSpan.FromMilliseconds(100), StartTimeout = isWorker ? TimeSpan.FromMilliseconds(200) : null };
+        Assert.Equal(expected, Assert.Throws<FrontendException>(() => VhostUserFrontend.Attach(backEnd.FrontendEnd, options)).Message);
+    }
 }

@@ -46,6 +46,17 @@ public sealed class VirtualMachineTests
         Assert.False(worker.WasStarted);
     }
 
+    [Theory]
+    [InlineData(Transport.Pci, 32, "32 devices: the PCI bus has slots for 31")]
+    [InlineData(Transport.Mmio, 18, "18 devices: --transport=mmio has interrupts for 17")]
+    internal void More_devices_than_places_are_refused_before_any_worker_is_started(Transport transport, int devices, string expected)
+    {
+        var worker = new Forbidden();
+        var options = new MachineOptions { KernelPath = "/nowhere", MemoryBytes = 32 << 20, Transport = transport, Devices = [.. Enumerable.Repeat(worker, devices)] };
+        Assert.Equal(expected, Assert.Throws<MachineException>(() => new VirtualMachine(options, _ => { })).Message);
+        Assert.False(worker.WasStarted);
+    }
+
     /// <summary>A device whose worker must not be started.</summary>
     private sealed record Forbidden : DeviceOptions
     {

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Paravane.Hypervisor.Frontend;
 using Paravane.Hypervisor.Memory;
 using Paravane.Hypervisor.Tests.Frontend;
 using Paravane.Hypervisor.Virtio;
@@ -41,6 +42,29 @@ public sealed class DeviceReturnTests
             Assert.DoesNotContain(rig.Source[1].Received, message => message.Request == FrontendRequest.SetVringKick);
             Assert.Contains("keeps no record", rig.Device.Counters.LastError, StringComparison.Ordinal);
         }
+    }
+
+    [Theory, InlineData(0), InlineData(1)]
+    public void A_machine_that_ends_does_not_wait_for_a_worker_that_is_coming_up(int hanging)
+    {
+        using var ending = new CancellationTokenSource();
+        DeviceRig Open() => new(
+            connection => connection == hanging ? new ScriptedBackEnd(_ => new Answer { Silent = true }) : DeviceRig.Disk(),
+            options => options with { Frontend = options.Frontend with { StartTimeout = TimeSpan.FromMinutes(10) }, Ending = ending.Token });
+
+        if (hanging == 0)
+        {
+            ending.CancelAfter(TimeSpan.FromMilliseconds(100));
+            Assert.Contains("closed the connection", Assert.Throws<FrontendException>(Open).Message, StringComparison.Ordinal);
+            return;
+        }
+
+        using DeviceRig rig = Open();
+        rig.Source[0].Dispose();
+        rig.Await(1, FrontendRequest.GetFeatures);
+        Task pause = rig.Device.PauseAsync(); // as the machine's thread does, and waits
+        ending.Cancel();
+        Wait.Until(() => pause.IsCompletedSuccessfully);
     }
 
     [Fact]
