@@ -40,7 +40,7 @@ public sealed unsafe class GuestRam : IDisposable
     /// <summary>Makes at least <paramref name="sizeBytes"/> of zeroed memory with every page present.</summary>
     /// <param name="sizeBytes">Rounded up to whole units of 2 MiB.</param>
     /// <param name="hugePages">Back it with huge pages; there must be enough reserved.</param>
-    /// <exception cref="LinuxException">Not enough memory or huge pages.</exception>
+    /// <exception cref="IOException">Not enough memory or huge pages.</exception>
     /// <exception cref="GuestMemoryException">It cannot be mapped.</exception>
     public static GuestRam Create(ulong sizeBytes, bool hugePages = false)
     {
@@ -48,7 +48,12 @@ public sealed unsafe class GuestRam : IDisposable
         MemFd file = MemFd.Create("paravane-guest", rounded, hugePages);
         try
         {
-            return new GuestRam(file, GuestRegion.Map(new GuestAddress(0), new UserAddress(UserBase), rounded, file, fileOffset: 0, populate: true));
+            return new GuestRam(file, GuestRegion.Map(new GuestAddress(0), new UserAddress(UserBase), rounded, file, fileOffset: 0, populate: true, reserve: hugePages));
+        }
+        catch (GuestMemoryException failure) when (hugePages && HugePageShortage.Is(failure))
+        {
+            file.Dispose();
+            throw HugePageShortage.Of(rounded, failure);
         }
         catch
         {

@@ -257,11 +257,9 @@ internal sealed unsafe class MachineMemory : IDisposable
         {
             region = GuestRegion.Map(guest, user, sizeBytes, file, offset, hostAlignment: Granule, reserve: _hugePages);
         }
-        catch (GuestMemoryException failure) when (_hugePages && failure.InnerException is LinuxException { Errno: Errno.ENOMEM })
+        catch (GuestMemoryException failure) when (_hugePages && HugePageShortage.Is(failure))
         {
-            throw new IOException(
-                $"guest memory of {sizeBytes >> 20} MiB: fewer than {sizeBytes / Granule} huge pages of 2 MiB are free (see /proc/sys/vm/nr_hugepages)",
-                failure);
+            throw HugePageShortage.Of(sizeBytes, failure);
         }
 
         try
