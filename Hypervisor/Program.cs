@@ -29,6 +29,16 @@ internal static class Program
     {
         var bench = new Command("bench", "Measure and verify a device behind any vhost-user socket") { BenchBlock.Create(), BenchNet.Create() };
         var root = new RootCommand("Paravane: virtio devices as isolated processes, and what drives them") { RunVerb.Create(), CtlVerb.Create(), DemoVerb.Create(), CheckVerb.Create(), bench };
+        root.Directives.Clear();
+        try
+        {
+            args = Switches.Spell(args, root);
+        }
+        catch (UsageException wrong)
+        {
+            return Verb.Fail(VerbOf(root.Parse(args, s_configuration).CommandResult.Command), wrong.Message, ExitCode.Usage);
+        }
+
         ParseResult parsed = root.Parse(args, s_configuration);
         string verb = VerbOf(parsed.CommandResult.Command);
         if (FindMistake(args, parsed) is { } mistake)
@@ -48,6 +58,11 @@ internal static class Program
 
     private static string? FindMistake(string[] args, ParseResult parsed)
     {
+        if (args.FirstOrDefault(argument => argument.Contains('\uFFFD', StringComparison.Ordinal)) is { } unreadable)
+        {
+            return $"'{unreadable}' is not UTF-8, or holds the character that stands for what is not";
+        }
+
         // The parser takes --kernel --memory=1G for a kernel of that name.
         OptionResult[] given = [.. parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit)];
         for (int i = 0; i + 1 < args.Length; i++)

@@ -85,7 +85,7 @@ public sealed class BackendProgram
             return Print(CapabilitiesJson() + "\n");
         }
 
-        ParseResult result = new OptionParser(all, common.Config).Parse(args);
+        ParseResult result = new OptionParser(all, common.Config, common.Help, common.Version, common.PrintCapabilities).Parse(args);
         if (result.GetValue(common.PrintCapabilities))
         {
             return Print(CapabilitiesJson() + "\n");

@@ -15,11 +15,17 @@ internal sealed class OptionParser
     private readonly RootCommand _command = [];
     private readonly IReadOnlyList<Option> _options;
     private readonly Option<string?> _configFile;
+    private readonly Option[] _alone;
 
-    public OptionParser(IReadOnlyList<Option> options, Option<string?> configFile)
+    /// <summary>Prepares the parser.</summary>
+    /// <param name="options">All options.</param>
+    /// <param name="configFile">The one of them that names the file.</param>
+    /// <param name="questions">Those that make the program say something instead of doing its work; like <paramref name="configFile"/> they are never in a file, nor in the environment.</param>
+    public OptionParser(IReadOnlyList<Option> options, Option<string?> configFile, params Option[] questions)
     {
         _options = options;
         _configFile = configFile;
+        _alone = [configFile, .. questions];
         _command.Options.Clear();
         _command.Directives.Clear();
         foreach (Option option in options)
@@ -54,13 +60,6 @@ internal sealed class OptionParser
 
     private static bool IsSwitch(Option option) => option.ValueType == typeof(bool);
 
-    private static bool? ReadSwitch(string text) => text.ToLowerInvariant() switch
-    {
-        "on" or "true" or "1" => true,
-        "off" or "false" or "0" => false,
-        _ => null,
-    };
-
     private static string ExampleOf(Option option) => option.HelpName is { } name ? $"{option.Name}={name}" : option.Name;
 
     private static void Add(List<(Option Option, string Value)> values, Option option, string value)
@@ -77,12 +76,13 @@ internal sealed class OptionParser
     {
         if (IsSwitch(option))
         {
-            bool on = ReadSwitch(value) ?? throw new UsageException($"{option.Name}={value}: give it alone, or on or off (true or false, 1 or 0)");
+            bool on = SwitchValue.Read(value) ?? throw new UsageException($"{option.Name}={value}: {SwitchValue.Rule}");
             return on ? bool.TrueString : bool.FalseString;
         }
 
         return value.Length == 0 ? throw new UsageException($"{option.Name}=: the value is empty, give {ExampleOf(option)}")
             : value.Contains('\0', StringComparison.Ordinal) ? throw new UsageException($"{option.Name}: a zero character has no place in a value")
+            : value.Contains('\uFFFD', StringComparison.Ordinal) ? throw new UsageException($"{option.Name}={value}: is not UTF-8, or holds the character that stands for what is not")
             : value;
     }
 
@@ -98,7 +98,7 @@ internal sealed class OptionParser
             }
             else if (IsSwitch(option))
             {
-                yield return (option, i + 1 < args.Length && ReadSwitch(args[i + 1]) is not null ? args[++i] : bool.TrueString);
+                yield return (option, i + 1 < args.Length && SwitchValue.Read(args[i + 1]) is not null ? args[++i] : bool.TrueString);
             }
             else if (i + 1 < args.Length && !args[i + 1].StartsWith("--", StringComparison.Ordinal))
             {
@@ -114,11 +114,11 @@ internal sealed class OptionParser
     private IEnumerable<(Option Option, string Value)> FromConfiguration(string? givenPath, HashSet<Option> given)
     {
         string? path = givenPath ?? Environment.GetEnvironmentVariable(EnvironmentPrefix + EnvironmentKeyOf(_configFile));
-        SettingsFile? file = path is null ? null : SettingsFile.Read(Checked(_configFile, path), [.. _options.Where(option => option != _configFile).Select(KeyOf)]);
+        SettingsFile? file = path is null ? null : SettingsFile.Read(Checked(_configFile, path), [.. _options.Except(_alone).Select(KeyOf)]);
         IConfiguration environment = new ConfigurationBuilder().AddEnvironmentVariables(EnvironmentPrefix).Build();
         foreach (Option option in _options)
         {
-            if (option == _configFile || given.Contains(option))
+            if (_alone.Contains(option) || given.Contains(option))
             {
                 continue;
             }
@@ -139,7 +139,7 @@ internal sealed class OptionParser
     private UsageException Unknown(string name)
     {
         Option? near = _options.MinBy(option => Distance(option.Name, name));
-        string hint = near is not null && Distance(near.Name, name) <= 3 ? $"did you mean {near.Name}? " : string.Empty;
+        string hint = near is not null && Distance(near.Name, name) <= Math.Min(3, (name.Length - 1) / 3) ? $"did you mean {near.Name}? " : string.Empty;
         return new UsageException($"{name} is not an option; {hint}--help lists them");
     }
 

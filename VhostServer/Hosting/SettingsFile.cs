@@ -33,14 +33,17 @@ internal sealed class SettingsFile
             var file = new SettingsFile();
             foreach (JsonProperty setting in document.RootElement.EnumerateObject())
             {
-                if (!keys.Contains(setting.Name, StringComparer.OrdinalIgnoreCase))
+                string name = Readable(() => setting.Name) ?? throw Wrong("a key is not valid Unicode");
+                if (!keys.Contains(name, StringComparer.OrdinalIgnoreCase))
                 {
-                    throw Wrong($"'{setting.Name}' is not an option; --help lists them");
+                    throw Wrong($"'{name}' is not an option; --help lists them");
                 }
 
-                if (!file._values.TryAdd(setting.Name, ValuesOf(setting.Value) ?? throw Wrong($"'{setting.Name}' needs a text, a number, or true or false")))
+                string[] values = Readable(() => ValuesOf(setting.Value) ?? throw Wrong($"'{name}' needs a text, a number, or true or false"))
+                    ?? throw Wrong($"the value of '{name}' is not valid Unicode");
+                if (!file._values.TryAdd(name, values))
                 {
-                    throw Wrong($"'{setting.Name}' is given twice");
+                    throw Wrong($"'{name}' is given twice");
                 }
             }
 
@@ -66,6 +69,20 @@ internal sealed class SettingsFile
 
     /// <summary>The values of <paramref name="key"/>: none when it is not there or null, several when it is an array.</summary>
     public IReadOnlyList<string> ValuesOf(string key) => _values.GetValueOrDefault(key) ?? [];
+
+    /// <summary>The parser takes texts as they stand, and finds only when they are read that some are none: lone surrogates, bytes that are not UTF-8.</summary>
+    private static T? Readable<T>(Func<T> read)
+        where T : class
+    {
+        try
+        {
+            return read();
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
+        }
+    }
 
     private static string[]? ValuesOf(JsonElement element) => element.ValueKind switch
     {

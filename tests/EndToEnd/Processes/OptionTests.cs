@@ -122,6 +122,10 @@ public sealed class OptionTests : IDisposable
     [InlineData("{\"serial\": {\"a\": 1}}", "'serial' needs a text, a number, or true or false")]
     [InlineData("{\"serial\": \"a\", \"Serial\": \"b\"}", "'Serial' is given twice")]
     [InlineData("{\"colour\": \"red\"}", "'colour' is not an option")]
+    [InlineData("{\"version\": true}", "'version' is not an option")]
+    [InlineData("{\"serial\": \"\\ud800\"}", "the value of 'serial' is not valid Unicode")]
+    [InlineData("{\"serial\": [\"\\udc00\"]}", "the value of 'serial' is not valid Unicode")]
+    [InlineData("{\"\\ud800\": 1}", "a key is not valid Unicode")]
     [InlineData("{\n  \"serial\": \"a\"\n  \"num-queues\": 2\n}", "is not valid JSON, see line 3")]
     [InlineData("", "is not valid JSON, see line 1")]
     [InlineData("[\"serial\"]", "is not a JSON object")]
@@ -129,6 +133,22 @@ public sealed class OptionTests : IDisposable
     {
         File.WriteAllText(_scratch.File("config"), text);
         Assert.Contains(expected, WithConfig(_scratch.File("config")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Bytes_that_are_not_UTF_8_are_refused()
+    {
+        File.WriteAllBytes(_scratch.File("config"), [.. "{\"serial\": \"a"u8, 0xFF, .. "\"}"u8]);
+        Assert.Contains("the value of 'serial' is not valid Unicode", WithConfig(_scratch.File("config")), StringComparison.Ordinal);
+        string line = Shell(2, $"exec {BackEndProgram.Find("paravane-blk")} --blk-null=1M --socket-path={SocketPath} --serial=$(printf 'a\\377')");
+        Assert.Contains("--serial=a\uFFFD: is not UTF-8", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nobody_turns_a_back_end_into_one_that_only_says_its_version_by_a_setting()
+    {
+        string line = Shell(2, $"PARAVANE_VERSION=1 PARAVANE_HELP=on PARAVANE_PRINT_CAPABILITIES=on exec {BackEndProgram.Find("paravane-blk")} --blk-null=1 --socket-path={SocketPath}");
+        Assert.Contains("--blk-null=1: give a multiple", line, StringComparison.Ordinal);
     }
 
     [Fact]
