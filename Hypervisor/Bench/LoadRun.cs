@@ -9,9 +9,6 @@ internal sealed class LoadRun
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>How long preparation may go on without a single completion.</summary>
-    private static readonly TimeSpan s_preparePatience = TimeSpan.FromSeconds(20);
-
     /// <summary>Longest wait for the end of a thread that drains and checks.</summary>
     private static readonly TimeSpan s_endPatience = TimeSpan.FromMinutes(5);
 
@@ -45,6 +42,9 @@ internal sealed class LoadRun
 
     /// <summary>Measured time.</summary>
     public required TimeSpan Runtime { get; init; }
+
+    /// <summary>How long preparation may go on without a single completion on what is not ready yet.</summary>
+    public TimeSpan PreparePatience { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>Set when the user asks to stop: the run ends early but in order.</summary>
     public CancellationToken Stop { get; init; }
@@ -141,15 +141,15 @@ internal sealed class LoadRun
         while (!_loads.All(load => load.IsReady) && !Stop.IsCancellationRequested && !_threads.Any(thread => thread.HasEnded))
         {
             Watch(s_tick);
-            long now = _loads.Sum(load => Volatile.Read(ref load.Counters.Done));
+            long now = _loads.Where(load => !load.IsReady).Sum(load => Volatile.Read(ref load.Counters.Done));
             if (now != done)
             {
                 (done, since) = (now, Stopwatch.GetTimestamp());
             }
-            else if (Stopwatch.GetElapsedTime(since) > s_preparePatience)
+            else if (Stopwatch.GetElapsedTime(since) > PreparePatience)
             {
                 string what = _loads.First(load => !load.IsReady).NotReady;
-                throw new FrontendException($"the device completes nothing for {s_preparePatience.TotalSeconds:0} s: {what}");
+                throw new FrontendException($"the device completes nothing for {PreparePatience.TotalSeconds:0} s: {what}");
             }
         }
     }

@@ -15,7 +15,7 @@ internal sealed class DemoMeters
     /// <param name="net">Measures the network device.</param>
     public DemoMeters(int seconds, string driver, DemoMeter disk, DemoMeter net)
     {
-        _view = new DemoView(!Console.IsOutputRedirected, seconds, driver);
+        _view = new DemoView(DemoView.FitsTerminal, seconds, driver);
         _disk = disk;
         _net = net;
         foreach (DemoMeter meter in (DemoMeter[])[disk, net, _own])

@@ -5,8 +5,12 @@ namespace Paravane.Hypervisor.Demo;
 /// <summary>Shows readings: a table that is redrawn in place on a terminal, one line a second elsewhere.</summary>
 internal sealed class DemoView(bool terminal, int seconds, string driver)
 {
-    private const string TableHead = "  process         rate                 Gbit/s      p50         p99         CPU";
+    private const string TableHead = "  process         rate                 Gbit/s         p50         p99       CPU";
+    private const int TableColumns = 82;
     private int _linesDrawn;
+
+    /// <summary>Standard output is a terminal that can move its cursor and on which no line of the table wraps.</summary>
+    public static bool FitsTerminal => !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "" or "dumb") && Console.WindowWidth >= TableColumns;
 
     /// <summary>Shows the readings of second <paramref name="second"/>.</summary>
     public void Show(int second, DemoReading disk, DemoReading net, double ownCpuPercent)
@@ -49,7 +53,7 @@ internal sealed class DemoView(bool terminal, int seconds, string driver)
 
     private static string Row(string name, string rate, DemoReading reading) => string.Create(
         CultureInfo.InvariantCulture,
-        $"  {name,-14}  {rate,-19}  {reading.GigabitsPerSecond,6:0.00}      {reading.P50Microseconds,-7:0.#} µs  {reading.P99Microseconds,-7:0.#} µs  {reading.CpuPercent,5:0} %");
+        $"  {name,-14}  {rate,-19}  {reading.GigabitsPerSecond,6:0.00}      {reading.P50Microseconds,7:0.#} µs  {reading.P99Microseconds,7:0.#} µs  {reading.CpuPercent,5:0} %");
 
     private static string Rate(double perSecond, string unit) => unit == "Mpps" ? $"{Number(perSecond / 1e6, "0.000"),10} Mpps" : $"{Number(perSecond, "#,0"),10} {unit}";
 

@@ -78,6 +78,11 @@ internal sealed class HostDriver : IDemoDriver
                 {
                     throw new FrontendException(backEnd.Process.DescribeEnd(), failure);
                 }
+
+                if (!backEnd.Frontend.IsUsable)
+                {
+                    throw new FrontendException($"{backEnd.Process.Name}: {failure.Message}", failure);
+                }
             }
 
             throw;

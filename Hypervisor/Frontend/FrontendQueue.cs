@@ -50,7 +50,15 @@ public sealed class FrontendQueue : IDisposable
     public void Start(VhostUserFrontend frontend)
     {
         ArgumentNullException.ThrowIfNull(frontend);
-        frontend.SetVringNum(Index, Ring.Size);
+        try
+        {
+            frontend.SetVringNum(Index, Ring.Size);
+        }
+        catch (FrontendException failure) when (frontend.IsUsable)
+        {
+            throw new FrontendException($"the back-end has no queue {Index}, or none with a ring of {Ring.Size}: ask for fewer queues or smaller rings ({failure.Message})", failure);
+        }
+
         frontend.SetVringBase(Index, Ring.Start ?? QueueState.Fresh(Ring.Format));
         frontend.SetVringAddress(new VringAddress(
             (uint)Index,

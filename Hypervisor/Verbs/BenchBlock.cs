@@ -92,10 +92,8 @@ internal static class BenchBlock
         };
         LoadResult result = run.Execute();
         bench.Stop();
-        return BenchReport.Write(request, result, "IOPS", "iops", 1,
+        return BenchReport.Write("blk", request, result, "IOPS", "iops", 1,
         [
-            ("device", "blk"),
-            ("socket_path", request.SocketPath),
             ("rw", mode),
             ("read_percent", settings.ReadPercent),
             ("queues", settings.Queues),

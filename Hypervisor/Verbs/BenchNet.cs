@@ -85,10 +85,8 @@ internal static class BenchNet
         };
         LoadResult result = run.Execute();
         bench.Stop();
-        return BenchReport.Write(request, result, "Mpps", "mpps", 1e6,
+        return BenchReport.Write("net", request, result, "Mpps", "mpps", 1e6,
         [
-            ("device", "net"),
-            ("socket_path", request.SocketPath),
             ("mode", mode),
             ("queue_pairs", settings.QueuePairs),
             ("frame_size", settings.FrameBytes),

@@ -9,6 +9,7 @@ namespace Paravane.Hypervisor.Verbs;
 internal static class BenchReport
 {
     /// <summary>Writes to standard output and says how the program ends.</summary>
+    /// <param name="device">The verb below <c>bench</c>: blk or net.</param>
     /// <param name="request">Decides the form.</param>
     /// <param name="result">What was measured.</param>
     /// <param name="rateName">Unit of the rate for people.</param>
@@ -16,8 +17,9 @@ internal static class BenchReport
     /// <param name="rateUnit">The rate is divided by this.</param>
     /// <param name="settings">Settings in force, echoed.</param>
     /// <returns>Exit code: 1 when something was lost or wrong.</returns>
-    public static int Write(BenchRequest request, LoadResult result, string rateName, string rateKey, double rateUnit, IReadOnlyList<(string Key, object Value)> settings)
+    public static int Write(string device, BenchRequest request, LoadResult result, string rateName, string rateKey, double rateUnit, IReadOnlyList<(string Key, object Value)> settings)
     {
+        settings = [("device", device), ("socket_path", request.SocketPath), .. settings];
         if (request.Json)
         {
             WriteJson(result, rateKey, rateUnit, settings);
@@ -27,12 +29,9 @@ internal static class BenchReport
             WriteTable(result, rateName, rateUnit, settings);
         }
 
-        if (result.FirstError is string error)
-        {
-            Console.Error.WriteLine($"first error: {error}");
-        }
-
-        return result.Errors == 0 && result.Lost == 0 ? ExitCode.Success : ExitCode.Failed;
+        return result.Errors == 0 && result.Lost == 0
+            ? ExitCode.Success
+            : Verb.Fail($"bench {device}", result.FirstError ?? $"{result.Lost} never came back", ExitCode.Failed);
     }
 
     private static void WriteJson(LoadResult result, string rateKey, double rateUnit, IReadOnlyList<(string Key, object Value)> settings)
@@ -68,7 +67,14 @@ internal static class BenchReport
             json.WriteNumber("gbps", Math.Round(result.GigabitsPerSecond, 6));
             foreach ((string key, double quantile) in (ReadOnlySpan<(string, double)>)[("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999)])
             {
-                json.WriteNumber(key, Math.Round(result.Latency.Microseconds(quantile), 3));
+                if (result.Latency.Count == 0)
+                {
+                    json.WriteNull(key); // nothing was measured
+                }
+                else
+                {
+                    json.WriteNumber(key, Math.Round(result.Latency.Microseconds(quantile), 3));
+                }
             }
 
             json.WriteNumber("lost", result.Lost);

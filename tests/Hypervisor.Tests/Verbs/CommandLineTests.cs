@@ -1,4 +1,7 @@
+using System.Text.Json;
+using Paravane.Hypervisor.Bench;
 using Paravane.Hypervisor.Verbs;
+using Paravane.VirtioQueues;
 
 namespace Paravane.Hypervisor.Tests.Verbs;
 
@@ -50,6 +53,10 @@ public sealed class CommandLineTests
         { $"bench blk {Socket} --cpus=1 --cpus=0", "--cpus is given twice" },
         { $"bench blk {Socket} --json --json", "--json is given twice" },
         { "run --kernel=a --kernel=b", "--kernel is given twice" },
+        { "run --kernel=k --prefault=maybe", "run: --prefault=maybe: give it alone, or on or off" },
+        { "run --kernel=k --pvh=", "--pvh=: give it alone, or on or off" },
+        { "run --kernel=k\uFFFD", "'--kernel=k\uFFFD' is not UTF-8" },
+        { "[suggest] ben", "'ben' is not known here" },
         { $"bench blk {Socket} --cpus=1024", "--cpus: '1024' is not a list of processors" },
         { "@/proc/self/comm", "'@/proc/self/comm' is not known here" },
         { "ctl /nonexistent/control", "Required command was not provided" },
@@ -68,6 +75,16 @@ public sealed class CommandLineTests
         Assert.Contains(expected, error, StringComparison.Ordinal);
         Assert.Equal(1, error.Count(character => character == '\n'));
         Assert.StartsWith("paravane", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--json=off --verify=on --huge-pages=0")]
+    [InlineData("--json OFF --verify --huge-pages off")]
+    public void A_switch_takes_the_words_that_it_takes_in_the_back_ends(string switches)
+    {
+        (int code, _, string error) = Run($"bench blk {Socket} {switches}");
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains("no socket at", error, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -136,7 +153,22 @@ public sealed class CommandLineTests
         Assert.Empty(error);
     }
 
-    private static (int Code, string Output, string Error) Run(string line)
+    [Fact]
+    public void What_was_lost_is_said_and_what_was_not_measured_is_no_number()
+    {
+        var result = new LoadResult { Seconds = 1, Done = 5, Bytes = 0, Latency = new LatencyHistogram(), Lost = 3, Errors = 0, Verified = 0, FirstError = null };
+        var request = new BenchRequest { SocketPath = "/s", Format = RingFormat.Split, EventIndex = true, Verify = false, Json = true, SpinMicroseconds = 0, Cpus = [], Warmup = default, Runtime = default, HugePages = false };
+        (int code, string output, string error) = Capture(() => BenchReport.Write("net", request, result, "Mpps", "mpps", 1, []));
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Equal("paravane bench net: 3 never came back\n", error);
+        using var json = JsonDocument.Parse(output);
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("p50_us").ValueKind);
+        Assert.Equal("net", json.RootElement.GetProperty("device").GetString());
+    }
+
+    private static (int Code, string Output, string Error) Run(string line) => Capture(() => Program.Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)));
+
+    private static (int Code, string Output, string Error) Capture(Func<int> run)
     {
         TextWriter output = Console.Out, error = Console.Error;
         using var capturedOutput = new StringWriter();
@@ -145,7 +177,7 @@ public sealed class CommandLineTests
         Console.SetError(capturedError);
         try
         {
-            int code = Program.Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+            int code = run();
             return (code, capturedOutput.ToString(), capturedError.ToString());
         }
         finally
