@@ -16,6 +16,10 @@ internal static partial class Native
     [LibraryImport("libc", EntryPoint = "fstatfs", SetLastError = true)]
     public static unsafe partial int FileSystemStatus(int fd, long* buffer);
 
+    /// <summary><c>flock(2)</c>.</summary>
+    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
+    public static partial int FileLock(int fd, int operation);
+
     /// <summary><c>prctl(2)</c>.</summary>
     [LibraryImport("libc", EntryPoint = "prctl", SetLastError = true)]
     public static partial int ProcessControl(int option, nuint a, nuint b, nuint c, nuint d);

@@ -7,6 +7,8 @@ namespace Paravane.VirtioQueues.Linux;
 /// <remarks>One thread.</remarks>
 public sealed unsafe class SocketFile : IDisposable
 {
+    private const int TurnAttempts = 1000;
+
     private readonly string _path;
     private readonly (ulong Device, ulong Inode) _identity;
 
@@ -28,6 +30,7 @@ public sealed unsafe class SocketFile : IDisposable
     /// <exception cref="LinuxException">It cannot be made.</exception>
     public static SocketFile Listen(string path, int backlog, bool ownerOnly = false)
     {
+        using FileDescriptor? turn = TakeTurn(path);
         UnixSocket listener;
         try
         {
@@ -61,6 +64,33 @@ public sealed unsafe class SocketFile : IDisposable
         }
 
         Listener.Dispose();
+    }
+
+    /// <summary>
+    /// Starters in one directory make their sockets one after the other: between <c>bind</c> and <c>listen</c> a socket looks like one that a dead process left, and
+    /// between the look and the removal it may have become another's.
+    /// </summary>
+    /// <returns>To be closed when the socket listens; null where the directory cannot be locked.</returns>
+    private static FileDescriptor? TakeTurn(string path)
+    {
+        const int Exclusive = 2, NonBlocking = 4;  // LOCK_EX, LOCK_NB
+        byte[] directory = Encoding.UTF8.GetBytes((Path.GetDirectoryName(path) is { Length: > 0 } name ? name : path.StartsWith('/') ? "/" : ".") + "\0");
+        fixed (byte* pointer = directory)
+        {
+            int fd = LibC.open(pointer, LibC.O_RDONLY | LibC.O_DIRECTORY | LibC.O_CLOEXEC);
+            if (fd < 0)
+            {
+                return null; // bind says what is wrong, if anything is
+            }
+
+            var turn = new FileDescriptor(fd);
+            for (int i = 0; i < TurnAttempts && Native.FileLock(fd, Exclusive | NonBlocking) < 0; i++)
+            {
+                Thread.Sleep(1); // nobody holds it for longer; somebody else's lock of it is not waited for without end
+            }
+
+            return turn;
+        }
     }
 
     private static void RemoveIfStale(string path)
