@@ -27,9 +27,18 @@ public sealed unsafe partial class IoUring
         SetupFlags = setup.Flags;
         _sqEntries = setup.SqEntries;
         nuint sqBytes = setup.Sq.Array + (setup.SqEntries * sizeof(uint)), cqBytes = setup.Cq.Cqes + (setup.CqEntries * (nuint)sizeof(Cqe));
-        _ring = Mapping.OfFile(this, 0, Math.Max(sqBytes, cqBytes), populate: true);
-        _sqeMapping = Mapping.OfFile(this, OffsetOfSqes, setup.SqEntries * (nuint)sizeof(Sqe), populate: true);
-        _arena = Mapping.Anonymous(ArenaPieces * (nuint)sizeof(Memory.GuestBuffer));
+        try
+        {
+            _wake = new EventFd();
+            _ring = Mapping.OfFile(this, 0, Math.Max(sqBytes, cqBytes), populate: true);
+            _sqeMapping = Mapping.OfFile(this, OffsetOfSqes, setup.SqEntries * (nuint)sizeof(Sqe), populate: true);
+            _arena = Mapping.Anonymous(ArenaPieces * (nuint)sizeof(Memory.GuestBuffer));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
 
         // SAFETY: offsets come from the kernel, for the mapping made of them.
         byte* ring = _ring.Address;

@@ -31,7 +31,7 @@ public sealed unsafe partial class IoUring : FileDescriptor
     private readonly uint* _cqHead; // ours
     private readonly uint* _cqTail; // kernel's
     private readonly uint* _cqFlags; // ours; null on kernels before 5.8
-    private readonly EventFd _wake = new();
+    private readonly EventFd _wake;
     private readonly uint _sqMask;
     private readonly uint _sqEntries;
     private readonly uint _cqMask;
@@ -183,10 +183,10 @@ public sealed unsafe partial class IoUring : FileDescriptor
             }
 
             UnregisterRing();
-            _wake.Dispose();
-            _ring.Dispose();
-            _sqeMapping.Dispose();
-            _arena.Dispose();
+            _wake?.Dispose(); // null where the process had no descriptor or memory left for it
+            _ring?.Dispose();
+            _sqeMapping?.Dispose();
+            _arena?.Dispose();
         }
 
         base.Dispose(disposing);
