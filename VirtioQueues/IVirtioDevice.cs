@@ -15,6 +15,9 @@ public interface IVirtioDevice
     /// <summary>Raised when the device changed its own config space (a disk grew, a link went down). Any thread.</summary>
     event Action? ConfigChanged;
 
+    /// <summary>What goes wrong on the data path, for the log: always the same ones. Any thread.</summary>
+    IReadOnlyList<DeviceTroubles> Troubles => [];
+
     /// <summary>Number of the worker that owns queue <paramref name="queueIndex"/>: 0…<see cref="VirtioDeviceTraits.WorkerCount"/> − 1. Any thread.</summary>
     int WorkerOf(int queueIndex) => 0;
 
@@ -45,4 +48,10 @@ public interface IVirtioDevice
 
     /// <summary>Back to the initial state (config values that a driver changed, filters). Session; no queue is running.</summary>
     void Reset();
+
+    /// <summary>
+    /// The front-end has gone: forgets what it and its driver chose, so that the next one, which may have another guest, finds the device as it was configured. A front-end
+    /// that comes back for the same guest brings what matters in its record of requests in flight. Session; no queue is running.
+    /// </summary>
+    void ForgetFrontend() => Reset();
 }

@@ -91,6 +91,15 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
     /// <param name="flushNegotiated">Without FLUSH a driver starts with the cache off (virtio 1.2 §5.2.5.2).</param>
     public bool IsWriteback(bool flushNegotiated) => _cache == Cache.AsNegotiated ? flushNegotiated : _cache == Cache.On;
 
+    /// <summary>Requests that were not carried out, for what the driver asked.</summary>
+    public DeviceTroubles Refusals { get; } = new(
+        "requests refused",
+        "malformed, outside the disk or over a limit, or writing to a read-only disk",
+        "of a type or with flags that were not negotiated");
+
+    /// <inheritdoc/>
+    public IReadOnlyList<DeviceTroubles> Troubles => _store.Failures is { } failures ? [Refusals, failures] : [Refusals];
+
     /// <inheritdoc/>
     public int WorkerOf(int queueIndex) => _options.WorkerPerQueue ? queueIndex : 0;
 
@@ -145,6 +154,14 @@ internal sealed class BlockDevice : IVirtioDevice, IDisposable
     public void Reset()
     {
         _cache = Cache.AsNegotiated;
+        _flushNegotiated = true;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>A cache that was turned off stays off: the driver may still be there and rely on it, sending no FLUSH. One that was turned on is not.</remarks>
+    public void ForgetFrontend()
+    {
+        _cache = _cache == Cache.Off ? Cache.Off : Cache.AsNegotiated;
         _flushNegotiated = true;
     }
 

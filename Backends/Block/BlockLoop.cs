@@ -62,8 +62,9 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
     /// <inheritdoc/>
     public bool RunBatch()
     {
+        _store.BeginTurn();
         bool worked = TStore.Waits && Reap();
-        int count = _queue.Enabled ? _queue.Fill(Burst) : 0;
+        int count = _queue.Enabled && !_store.HasBacklog ? _queue.Fill(Burst) : 0;
         if (count != 0)
         {
             worked = true;
@@ -146,7 +147,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
         BlkStatus status;
         if (!readable.TryRead(0, out BlkRequestHeader header))
         {
-            status = BlkStatus.IoError;
+            status = Refuse(BlkStatus.IoError);
         }
         else if (header.Type == BlkRequestType.In)
         {
@@ -154,7 +155,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
             _turnBytes += lengthBytes;
             status = IsTransferValid(header.Sector, lengthBytes)
                 ? _store.Read(chain.Token.Slot, writable, lengthBytes, header.Sector * BlockLimits.SectorBytes, out writtenBytes)
-                : BlkStatus.IoError;
+                : Refuse(BlkStatus.IoError);
         }
         else if (header.Type == BlkRequestType.Out)
         {
@@ -162,7 +163,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
             _turnBytes += lengthBytes;
             status = !_readOnly && IsTransferValid(header.Sector, lengthBytes)
                 ? _store.Write(chain.Token.Slot, readable, BlkRequestHeader.SizeBytes, lengthBytes, header.Sector * BlockLimits.SectorBytes, IsWriteThrough)
-                : BlkStatus.IoError;
+                : Refuse(BlkStatus.IoError);
         }
         else
         {
@@ -190,7 +191,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
         switch (type)
         {
             case BlkRequestType.Flush:
-                return _flush ? _store.Flush(chain.Token.Slot) : BlkStatus.Unsupported;
+                return _flush ? _store.Flush(chain.Token.Slot) : Refuse(BlkStatus.Unsupported);
 
             case BlkRequestType.GetId:
                 int room = (int)Math.Min(chain.WritableBytes - 1, BlockLimits.SerialBytes);
@@ -204,7 +205,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
                 return HandleSegments(chain, _writeZeroes, BlockLimits.MaxWriteZeroesSectors, BlkSegment.UnmapFlag, discard: false);
 
             default:
-                return BlkStatus.Unsupported;
+                return Refuse(BlkStatus.Unsupported);
         }
     }
 
@@ -212,12 +213,12 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
     {
         if (_readOnly)
         {
-            return BlkStatus.IoError;
+            return Refuse(BlkStatus.IoError);
         }
 
         if (!negotiated)
         {
-            return BlkStatus.Unsupported;
+            return Refuse(BlkStatus.Unsupported);
         }
 
         BufferList readable = chain.Readable;
@@ -225,7 +226,7 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
         uint count = lengthBytes / BlkSegment.SizeBytes;
         if (lengthBytes % BlkSegment.SizeBytes != 0 || count is 0 or > BlockLimits.MaxSegments)
         {
-            return BlkStatus.IoError;
+            return Refuse(BlkStatus.IoError);
         }
 
         // All segments are copied and checked before the first is carried out: a bad last one changes nothing.
@@ -234,21 +235,29 @@ internal sealed class BlockLoop<TRing, TStore> : IQueueLoop
             _ = readable.TryRead(BlkRequestHeader.SizeBytes + ((uint)i * BlkSegment.SizeBytes), out BlkSegment segment);
             if ((segment.Flags & ~allowedFlags) != 0)
             {
-                return BlkStatus.Unsupported;
+                return Refuse(BlkStatus.Unsupported);
             }
 
             if (segment.Sectors > maxSectors || !IsInside(segment.Sector, segment.Sectors))
             {
-                return BlkStatus.IoError;
+                return Refuse(BlkStatus.IoError);
             }
 
             _segments[i] = segment;
+            _turnBytes += (ulong)segment.Sectors * BlockLimits.SectorBytes;
         }
 
         ReadOnlySpan<BlkSegment> segments = _segments.AsSpan(0, (int)count);
         return discard
             ? _store.Discard(chain.Token.Slot, segments, IsWriteThrough)
             : _store.WriteZeroes(chain.Token.Slot, segments, IsWriteThrough);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private BlkStatus Refuse(BlkStatus status)
+    {
+        _device.Refusals.Count(status == BlkStatus.IoError ? 0 : 1);
+        return status;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

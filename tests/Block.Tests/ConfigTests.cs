@@ -127,6 +127,26 @@ public sealed class ConfigTests
     }
 
     [Fact]
+    public void B8_a_cache_that_one_front_end_turned_on_is_not_on_for_the_next_and_one_turned_off_stays_off()
+    {
+        using var device = new BlockDevice(new NullStore(1 << 20), new BlockDeviceOptions());
+        device.AcceptFeatures(BlkFeatures.ConfigWce);
+        Assert.Null(device.TryWriteConfig(BlkConfig.WritebackOffset, [1], restoring: false));
+        Assert.True(device.IsWriteback(flushNegotiated: false));
+        device.ForgetFrontend();
+        device.AcceptFeatures(BlkFeatures.ConfigWce);
+        Assert.Equal(0, Read(device).Writeback);
+        Assert.False(device.IsWriteback(flushNegotiated: false));
+
+        device.ForgetFrontend();
+        device.AcceptFeatures(BlkFeatures.ConfigWce | BlkFeatures.Flush);
+        Assert.Equal(1, Read(device).Writeback);
+        Assert.Null(device.TryWriteConfig(BlkConfig.WritebackOffset, [0], restoring: false));
+        device.ForgetFrontend();
+        Assert.False(device.IsWriteback(flushNegotiated: true));
+    }
+
+    [Fact]
     public void A_restored_config_space_sets_writeback_and_nothing_else()
     {
         using var device = new BlockDevice(new NullStore(1 << 20), new BlockDeviceOptions());

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Paravane.Backends.Block.Spec;
 using Paravane.Backends.Block.Stores;
 using Paravane.VirtioQueues.Chains;
@@ -170,6 +171,44 @@ public abstract class RequestTests<TDriver>
 
         Assert.Equal(BlkStatus.Ok, rig.WriteZeroes([.. Enumerable.Repeat(good, BlockLimits.MaxSegments)]).Status);
         Assert.All(rig.Read(0, 512).Data, value => Assert.Equal(0, value));
+    }
+
+    [Fact]
+    public void R14_a_request_of_any_length_is_done_in_turns_and_no_other_is_taken_meanwhile()
+    {
+        const int Mebibyte = 1 << 20, DiskMebibytes = 256;
+        using var rig = new DiskRig<TDriver>(new RamStore((ulong)DiskMebibytes * Mebibyte));
+        byte[] data = Pattern(4 * Mebibyte, 4);
+        ushort write = rig.Send([.. DiskRig<TDriver>.Header(BlkRequestType.Out, 0), .. data], 1);
+        Assert.Equal(4, TurnsUntil(write));
+        Assert.Equal(data, rig.Read(0, data.Length).Data);
+        Assert.True(rig.Loop.TryArm());
+        rig.Loop.Disarm();
+
+        BlkSegment[] segments = [.. Enumerable.Range(0, 4).Select(i => new BlkSegment((ulong)i * BlockLimits.MaxWriteZeroesSectors, BlockLimits.MaxWriteZeroesSectors, 0))];
+        ushort zero = rig.Send([.. DiskRig<TDriver>.Header(BlkRequestType.WriteZeroes, 0), .. MemoryMarshal.AsBytes<BlkSegment>(segments)], 1);
+        Assert.True(rig.Turn());
+        ushort late = rig.Send(DiskRig<TDriver>.Header(BlkRequestType.In, 0), 513);
+        Assert.True(rig.Turn());
+        Assert.False(rig.Loop.TryArm());
+        Assert.Equal(DiskMebibytes - 2, TurnsUntil(zero));
+        Assert.False(rig.TryTake(late, out _));
+        Answer read = rig.Wait(late);
+        Assert.Equal((BlkStatus.Ok, 513u), (read.Status, read.UsedBytes));
+        Assert.All(read.Data, value => Assert.Equal(0, value));
+
+        int TurnsUntil(ushort cookie)
+        {
+            for (int turns = 1; ; turns++)
+            {
+                Assert.True(rig.Turn());
+                if (rig.TryTake(cookie, out Answer? answer))
+                {
+                    Assert.Equal(BlkStatus.Ok, answer!.Status);
+                    return turns;
+                }
+            }
+        }
     }
 
     [Fact]

@@ -10,8 +10,9 @@ namespace Paravane.Backends.Block.Stores;
 /// each byte is transferred once (threats B6).
 /// </summary>
 /// <remarks>
-/// An operation is done here and now where nothing can wait (a file in memory) or nothing can be queued (no io_uring); tried first without
-/// waiting where the page cache may have the answer; and queued otherwise.
+/// An operation is done here and now where nothing can wait (memory, a file in memory) or nothing can be queued (no io_uring); tried first without
+/// waiting where the page cache may have the answer; and queued otherwise. What is done here and now is done in slices, so many a turn: a guest's largest request
+/// takes minutes, which other queues do not wait (threats R14).
 /// </remarks>
 internal struct FileQueue<TImage> : IStoreQueue
     where TImage : struct, IImage
@@ -22,6 +23,12 @@ internal struct FileQueue<TImage> : IStoreQueue
     /// </summary>
     private const int MaxTries = 2;
 
+    /// <summary>Bytes that one operation here and now copies or zeroes at most, and a turn in all: about 100 µs.</summary>
+    private const uint SliceBytes = 1 << 20;
+
+    /// <summary>Bytes that one operation here and now gives back at most: no byte of them is touched.</summary>
+    private const uint PunchSliceBytes = 16 * SliceBytes;
+
     /// <summary>Result of an operation that went to the kernel's queue.</summary>
     private const int Queued = int.MinValue;
 
@@ -30,13 +37,14 @@ internal struct FileQueue<TImage> : IStoreQueue
     private readonly BlkSegment[] _segments; // MaxSegments for each slot: private copies, checked
     private readonly ZeroBuffer _zeroes;
     private readonly BounceBuffers? _bounce;
-    private readonly ushort[] _waiting; // slots that wait for a bounce buffer, first in first out
+    private readonly ushort[] _waiting; // slots that wait for a bounce buffer or for the next turn, first in first out
     private readonly bool _inline;
     private readonly bool _mayTry;
     private bool _tries;
     private TImage _image;
     private int _waitingStart;
     private int _waitingCount;
+    private long _turnBytes; // that this turn may still do here and now
 
     public FileQueue(FileMedium medium, TImage image, ZeroBuffer zeroes, int queueSize)
     {
@@ -50,7 +58,7 @@ internal struct FileQueue<TImage> : IStoreQueue
         _mayTry = !_inline && !direct;
         _tries = false;
         _bounce = direct ? new BounceBuffers() : null;
-        _waiting = new ushort[direct ? queueSize : 0];
+        _waiting = new ushort[direct || _inline ? queueSize : 0];
         _waitingStart = 0;
         _waitingCount = 0;
     }
@@ -60,6 +68,12 @@ internal struct FileQueue<TImage> : IStoreQueue
 
     /// <inheritdoc/>
     public int WakeDescriptor => _image.WakeDescriptor;
+
+    /// <inheritdoc/>
+    public readonly bool HasBacklog => _inline && _waitingCount != 0;
+
+    /// <inheritdoc/>
+    public void BeginTurn() => _turnBytes = SliceBytes;
 
     /// <inheritdoc/>
     public void Begin(int requests) => _tries = _mayTry && requests <= MaxTries;
@@ -96,6 +110,7 @@ internal struct FileQueue<TImage> : IStoreQueue
     {
         if (_medium.FlushFailed)
         {
+            _medium.CountFailedFlush();
             return BlkStatus.IoError;
         }
 
@@ -114,7 +129,7 @@ internal struct FileQueue<TImage> : IStoreQueue
     public bool Submit() => _image.Submit();
 
     /// <inheritdoc/>
-    public bool TryArm() => !(_waitingCount != 0 && _bounce!.HasFree) && _image.TryArm();
+    public bool TryArm() => !HasBacklog && !MayGoOn && _image.TryArm();
 
     /// <inheritdoc/>
     public void Disarm() => _image.Disarm();
@@ -122,7 +137,7 @@ internal struct FileQueue<TImage> : IStoreQueue
     /// <inheritdoc/>
     public bool TryReap(out ushort slot, out int result)
     {
-        if (_waitingCount != 0 && _bounce!.HasFree)
+        if (MayGoOn)
         {
             slot = _waiting[_waitingStart];
             _waitingStart = _waitingStart + 1 == _waiting.Length ? 0 : _waitingStart + 1;
@@ -161,6 +176,9 @@ internal struct FileQueue<TImage> : IStoreQueue
         _bounce?.Dispose();
     }
 
+    /// <summary>One that waits has what it waits for.</summary>
+    private readonly bool MayGoOn => _waitingCount != 0 && (_inline ? _turnBytes > 0 : _bounce!.HasFree);
+
     private BlkStatus StartSegments(ushort slot, FileVerb verb, ReadOnlySpan<BlkSegment> segments, bool durable)
     {
         segments.CopyTo(_segments.AsSpan(slot * BlockLimits.MaxSegments));
@@ -175,6 +193,12 @@ internal struct FileQueue<TImage> : IStoreQueue
     {
         while (true)
         {
+            if (_inline && _turnBytes <= 0)
+            {
+                LetWait(slot);
+                return BlkStatus.Pending;
+            }
+
             int result = Issue(slot, ref request, buffers);
             if (result == Queued)
             {
@@ -189,6 +213,12 @@ internal struct FileQueue<TImage> : IStoreQueue
         }
     }
 
+    private void LetWait(ushort slot)
+    {
+        int end = _waitingStart + _waitingCount++;
+        _waiting[end >= _waiting.Length ? end - _waiting.Length : end] = slot;
+    }
+
     private int Issue(ushort slot, ref FileRequest request, BufferList buffers)
     {
         switch (request.Step)
@@ -200,9 +230,12 @@ internal struct FileQueue<TImage> : IStoreQueue
                 AllocateMode mode = request.Step == FileStep.Punch ? AllocateMode.PunchHole : AllocateMode.ZeroRange;
                 if (_inline)
                 {
-                    return _image.Allocate(mode, request.Position, request.LengthBytes);
+                    request.SliceBytes = Math.Min(request.LengthBytes - request.DoneBytes, mode == AllocateMode.PunchHole ? PunchSliceBytes : SliceBytes);
+                    _turnBytes -= SliceBytes;
+                    return _image.Allocate(mode, request.Position + request.DoneBytes, request.SliceBytes);
                 }
 
+                request.SliceBytes = request.LengthBytes;
                 _image.QueueAllocate(slot, mode, request.Position, request.LengthBytes);
                 return Queued;
 
@@ -276,8 +309,7 @@ internal struct FileQueue<TImage> : IStoreQueue
     {
         if (!_bounce!.TryRent(out int bounce))
         {
-            int end = _waitingStart + _waitingCount++;
-            _waiting[end >= _waiting.Length ? end - _waiting.Length : end] = slot;
+            LetWait(slot);
             return Queued;
         }
 
@@ -298,6 +330,8 @@ internal struct FileQueue<TImage> : IStoreQueue
     {
         if (_inline)
         {
+            lengthBytes = Math.Min(lengthBytes, SliceBytes);
+            _turnBytes -= lengthBytes;
             return _image.Read(target, offset, lengthBytes, position, TransferModes.None);
         }
 
@@ -309,6 +343,8 @@ internal struct FileQueue<TImage> : IStoreQueue
     {
         if (_inline)
         {
+            lengthBytes = Math.Min(lengthBytes, SliceBytes);
+            _turnBytes -= lengthBytes;
             return _image.Write(source, offset, lengthBytes, position, durable ? TransferModes.DataSync : TransferModes.None);
         }
 
@@ -342,8 +378,7 @@ internal struct FileQueue<TImage> : IStoreQueue
             case FileStep.Transfer or FileStep.ZeroWrite:
                 if (result <= 0)
                 {
-                    // 0: the image became shorter than its disk.
-                    return Fail(ref request, result == 0 ? -Errno.EIO : result);
+                    return Fail(ref request, result); // 0: the image became shorter than its disk
                 }
 
                 Debug.Assert((uint)result <= request.LengthBytes - request.DoneBytes, "not more than asked for");
@@ -356,7 +391,13 @@ internal struct FileQueue<TImage> : IStoreQueue
                 return request.Step == FileStep.Transfer ? BlkStatus.Ok : NextSegment(slot, ref request);
 
             case FileStep.Punch or FileStep.ZeroRange:
-                return result < 0 ? ApplyAllocateFailure(slot, ref request, result) : NextSegment(slot, ref request);
+                if (result < 0)
+                {
+                    return ApplyAllocateFailure(slot, ref request, result);
+                }
+
+                request.DoneBytes += request.SliceBytes;
+                return request.DoneBytes == request.LengthBytes ? NextSegment(slot, ref request) : BlkStatus.Pending;
 
             default:
                 if (result < 0)
@@ -364,7 +405,13 @@ internal struct FileQueue<TImage> : IStoreQueue
                     _medium.LatchFlushFailure();
                 }
 
-                return _medium.FlushFailed ? BlkStatus.IoError : BlkStatus.Ok;
+                if (!_medium.FlushFailed)
+                {
+                    return BlkStatus.Ok;
+                }
+
+                _medium.CountFailedFlush();
+                return BlkStatus.IoError;
         }
     }
 
@@ -444,6 +491,7 @@ internal struct FileQueue<TImage> : IStoreQueue
             _medium.LatchFlushFailure();
         }
 
+        _medium.CountFailure(result);
         return result == -Errno.EOPNOTSUPP ? BlkStatus.Unsupported : BlkStatus.IoError;
     }
 }

@@ -12,6 +12,9 @@ internal struct FileRequest
     /// <summary>Bytes transferred, from the beginning on without gaps; of the current segment while zeroing.</summary>
     public uint DoneBytes;
 
+    /// <summary>Bytes of the operation under way, where that gives back or zeroes a range.</summary>
+    public uint SliceBytes;
+
     /// <summary>Where the data begins in its buffer list.</summary>
     public uint BufferOffset;
 

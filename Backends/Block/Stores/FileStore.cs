@@ -35,6 +35,9 @@ internal sealed class FileStore<TImage>(FileMedium medium, Func<QueueConfig, Gue
     }
 
     /// <inheritdoc/>
+    public override DeviceTroubles? Failures => medium.Failures;
+
+    /// <inheritdoc/>
     public override void Dispose()
     {
         close();

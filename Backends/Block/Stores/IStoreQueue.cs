@@ -16,7 +16,13 @@ internal interface IStoreQueue : IDisposable
     /// <summary>A descriptor that becomes readable when <see cref="TryReap"/> has something, once armed; or −1.</summary>
     int WakeDescriptor { get; }
 
-    /// <summary>A turn of <paramref name="requests"/> new requests begins.</summary>
+    /// <summary>Requests wait for more turns than one: no new ones are taken meanwhile, so that a stop waits for few.</summary>
+    bool HasBacklog { get; }
+
+    /// <summary>A turn begins, which may do so much work and no more.</summary>
+    void BeginTurn();
+
+    /// <summary><paramref name="requests"/> new requests begin.</summary>
     void Begin(int requests);
 
     /// <summary>Reads into the first <paramref name="lengthBytes"/> bytes of <paramref name="target"/>.</summary>

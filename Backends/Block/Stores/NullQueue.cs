@@ -14,6 +14,14 @@ internal readonly struct NullQueue : IStoreQueue
     public int WakeDescriptor => -1;
 
     /// <inheritdoc/>
+    public bool HasBacklog => false;
+
+    /// <inheritdoc/>
+    public void BeginTurn()
+    {
+    }
+
+    /// <inheritdoc/>
     public void Begin(int requests)
     {
     }

@@ -8,12 +8,15 @@ namespace Paravane.Backends.Block.Stores;
 internal sealed class RamStore(ulong lengthBytes) : Store
 {
     private readonly SparseMemory _memory = new(lengthBytes);
+    private readonly FileMedium _medium = new() { LengthBytes = lengthBytes, IsInMemory = true };
+    private readonly ZeroBuffer _zeroes = new();
 
     /// <inheritdoc/>
     public override ulong LengthBytes => _memory.LengthBytes;
 
     /// <inheritdoc/>
-    public override IQueueLoop StartQueue(BlockDevice device, QueueConfig config, GuestMemory memory) => Start(device, config, memory, new RamQueue(_memory));
+    public override IQueueLoop StartQueue(BlockDevice device, QueueConfig config, GuestMemory memory) =>
+        Start(device, config, memory, new FileQueue<RamImage>(_medium, new RamImage(_memory), _zeroes, config.Size));
 
     /// <inheritdoc/>
     public override void Synchronize()
@@ -21,5 +24,9 @@ internal sealed class RamStore(ulong lengthBytes) : Store
     }
 
     /// <inheritdoc/>
-    public override void Dispose() => _memory.Dispose();
+    public override void Dispose()
+    {
+        _memory.Dispose();
+        _zeroes.Dispose();
+    }
 }

@@ -21,6 +21,9 @@ internal abstract class Store : IDisposable
     /// <inheritdoc/>
     public abstract void Dispose();
 
+    /// <summary>What failed on the medium, or null where nothing can.</summary>
+    public virtual DeviceTroubles? Failures => null;
+
     /// <summary>Chooses the ring format, once a queue start.</summary>
     private protected static IQueueLoop Start<TStore>(BlockDevice device, QueueConfig config, GuestMemory memory, TStore queue)
         where TStore : struct, IStoreQueue =>
