@@ -46,4 +46,10 @@ internal static partial class VhostServerLog
 
     [LoggerMessage(13, LogLevel.Debug, "Worker {Name} ended; {Bytes} bytes allocated while it served rings")]
     public static partial void WorkerEnded(ILogger log, string name, long bytes);
+
+    [LoggerMessage(14, LogLevel.Warning, "{What}")]
+    public static partial void Trouble(ILogger log, string what);
+
+    [LoggerMessage(15, LogLevel.Warning, "vring {Index} does not start: its addresses are in no memory region; is guest memory shared with this process (share=on)?")]
+    public static partial void RingWithoutMemory(ILogger log, int index);
 }

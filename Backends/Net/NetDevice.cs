@@ -54,6 +54,9 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
     /// <inheritdoc/>
     public VirtioDeviceTraits Traits { get; }
 
+    /// <inheritdoc/>
+    public IReadOnlyList<DeviceTroubles> Troubles => [.. _pairs.Select(pair => pair.Drops.Troubles)];
+
     /// <summary>The pairs, for their counters.</summary>
     public IReadOnlyList<QueuePair> Pairs => _pairs;
 
@@ -86,6 +89,16 @@ internal sealed class NetDevice : IVirtioDevice, INetworkPort, IDisposable
     /// <inheritdoc/>
     /// <remarks>The MTU that a front-end set is the link's, not the driver's: it stays.</remarks>
     public void Reset() => _control.Reset();
+
+    /// <inheritdoc/>
+    public void ForgetFrontend()
+    {
+        Reset();
+        if (_link.MtuBytes != _settings.MtuBytes)
+        {
+            TrySetMtu((ulong)_settings.MtuBytes);
+        }
+    }
 
     /// <inheritdoc/>
     public bool TrySetMtu(ulong mtuBytes)

@@ -24,7 +24,7 @@ internal sealed class QueuePair(int index, Link link) : IDisposable
     public Link Link { get; } = link;
 
     /// <summary>Frames that went nowhere. Any thread may read them.</summary>
-    public DropCounters Drops { get; } = new();
+    public DropCounters Drops { get; } = new(index);
 
     /// <summary>The started receive queue of a looped pair, or null.</summary>
     public IQueueLoop? Receive { get; set; }

@@ -125,6 +125,10 @@ internal sealed partial class VhostSession
         }
 
         _status = (VirtioStatus)value & ~VirtioStatus.NeedsReset;
+        if (_status.HasFlag(VirtioStatus.DriverOk))
+        {
+            Array.ForEach(_vrings, TellIfMemoryIsMissing);
+        }
     }
 
     /// <summary>GET_STATUS.</summary>

@@ -157,6 +157,19 @@ internal sealed partial class VhostSession
         }
 
         SetEnabled(vring, state.Num == 1);
+        if (state.Num == 1)
+        {
+            TellIfMemoryIsMissing(vring);
+        }
+    }
+
+    /// <summary>A front-end that has told everything, and of whose memory not even a part is here: QEMU, for one, leaves out what it does not share, without a word.</summary>
+    private void TellIfMemoryIsMissing(Vring vring)
+    {
+        if (vring is { IsRunning: false, IsStartWanted: true, Size: not 0, Address: not null } && Locate(vring) is null)
+        {
+            VhostServerLog.RingWithoutMemory(_log, vring.Index);
+        }
     }
 
     private Vring VringOf(ulong index)
@@ -339,6 +352,7 @@ internal sealed partial class VhostSession
         vring.Queue = null;
         vring.Base = state;
         VhostServerLog.RingStopped(_log, vring.Index, state.Raw);
+        TellTroubles();
         if (!IsAnyRunning)
         {
             ForgetFrontendLog();

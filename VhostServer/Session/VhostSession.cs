@@ -17,6 +17,7 @@ namespace Paravane.VhostServer.Session;
 internal sealed partial class VhostSession : IDisposable
 {
     private static readonly TimeSpan s_recheckInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_troubleInterval = TimeSpan.FromSeconds(1);
 
     private readonly IVirtioDevice _device;
     private readonly VirtioDeviceTraits _traits;
@@ -40,6 +41,7 @@ internal sealed partial class VhostSession : IDisposable
     private volatile bool _isConfigChanged; // the front-end has not heard of it; set by any thread
     private long _configToldAt;
     private bool _isBrokenKnown; // the error eventfds were signalled
+    private long _troublesToldAt;
 
     /// <summary>Begins a session on a fresh connection.</summary>
     public VhostSession(
@@ -55,6 +57,10 @@ internal sealed partial class VhostSession : IDisposable
         _vrings = [.. Enumerable.Range(0, _traits.QueueCount).Select(index => new Vring(index))];
         _waiter.Noticed = TakeNotices;
         _device.ConfigChanged += OnConfigChanged;
+        foreach (DeviceTroubles troubles in _device.Troubles)
+        {
+            troubles.Raised += _waiter.Notify;
+        }
     }
 
     private bool IsAnyRunning => Array.Exists(_vrings, vring => vring.IsRunning);
@@ -98,6 +104,13 @@ internal sealed partial class VhostSession : IDisposable
         _message.Descriptors.CloseRest();
         _device.ConfigChanged -= OnConfigChanged;
         StopWhateverRuns();
+        TellTroubles();
+        foreach (DeviceTroubles troubles in _device.Troubles)
+        {
+            troubles.Raised -= _waiter.Notify;
+        }
+
+        _device.ForgetFrontend();
         _waiter.Noticed = null;
         foreach (Vring vring in _vrings)
         {
@@ -115,10 +128,17 @@ internal sealed partial class VhostSession : IDisposable
     {
         try
         {
-            return _socket.Receive(_message) == WaitResult.Ready && Serve();
+            if (_socket.Receive(_message) != WaitResult.Ready)
+            {
+                return false;
+            }
+
+            _waiter.AnsweredAt = SessionWaiter.Never;
+            return Serve();
         }
         finally
         {
+            _waiter.AnsweredAt = Stopwatch.GetTimestamp();
             _message.Descriptors.CloseRest();
             _replyDescriptor?.Dispose();
             _replyDescriptor = null;
@@ -155,7 +175,8 @@ internal sealed partial class VhostSession : IDisposable
         catch (Exception refusal) when (refusal is VhostProtocolException or GuestMemoryException or LinuxException)
         {
             VhostServerLog.RequestRefused(_log, refusal is VhostProtocolException ? refusal.Message : $"{row?.Name}: {refusal.Message}");
-            Refuse(row?.Refusal ?? RefusalForm.Acknowledgement);
+            bool isUnknown = row is null || (row.Needs & ~_protocolFeatures) != 0; // an answer of its own form is expected by nobody then
+            Refuse(isUnknown && row?.Refusal is null or RefusalForm.Close ? RefusalForm.Acknowledgement : row!.Refusal);
         }
 
         if (_replyBytes < 0 && IsAcknowledgementWanted)
@@ -272,6 +293,12 @@ internal sealed partial class VhostSession : IDisposable
     /// <summary>Inside any wait: error eventfds at once, nothing on a socket.</summary>
     private void TakeNotices()
     {
+        // A guest makes mistakes as fast as it likes: at once, then the sum when a second is over and something else happens, and at the latest when a ring stops.
+        if (Stopwatch.GetElapsedTime(_troublesToldAt) >= s_troubleInterval)
+        {
+            TellTroubles();
+        }
+
         if (!_health.IsBroken || _isBrokenKnown)
         {
             return;
@@ -304,6 +331,19 @@ internal sealed partial class VhostSession : IDisposable
             _configToldAt = Stopwatch.GetTimestamp();
             _isConfigChanged = false; // before sending: a change from now on deserves another message
             _isConfigChanged |= !_channel!.TrySendConfigChange();
+        }
+    }
+
+    /// <summary>What went wrong on the data path since the last time.</summary>
+    private void TellTroubles()
+    {
+        foreach (DeviceTroubles troubles in _device.Troubles)
+        {
+            if (troubles.Take() is { } what)
+            {
+                _troublesToldAt = Stopwatch.GetTimestamp();
+                VhostServerLog.Trouble(_log, what);
+            }
         }
     }
 

@@ -102,8 +102,9 @@ internal sealed class ControlSocket(UnixSocket socket, SessionWaiter waiter, Tim
             int received = socket.TryReceive(bytes, descriptors?.Inbox, out bool lost);
             if (lost)
             {
-                throw new VhostFramingException(descriptors is null
-                    ? "descriptors came with a payload"
+                throw new VhostFramingException(
+                    descriptors is null ? "descriptors came with a payload"
+                    : descriptors.Count < MessageHeader.MaxDescriptors ? "descriptors that came with a message are lost: this process may not open so many files"
                     : $"more than {MessageHeader.MaxDescriptors} descriptors came with one message");
             }
 

@@ -5,7 +5,7 @@ using Tmds.Linux;
 namespace Paravane.VhostServer.Transport;
 
 /// <summary>All waiting of one session thread: for bytes, for workers, for a stop, and meanwhile for front-ends that have to be turned away.</summary>
-/// <remarks>Session thread, except for <see cref="Notify"/> and <see cref="RequestStop"/>, which any thread may call.</remarks>
+/// <remarks>Session thread, except for <see cref="Notify"/>, <see cref="RequestStop"/> and <see cref="AnsweredAt"/>, which any thread may use.</remarks>
 internal sealed unsafe class SessionWaiter : IDisposable
 {
     /// <summary>No deadline.</summary>
@@ -13,6 +13,7 @@ internal sealed unsafe class SessionWaiter : IDisposable
 
     private readonly EventFd _wake = new();
     private volatile bool _stopRequested;
+    private long _answeredAt;
 
     /// <summary>Called for each wake-up by <see cref="Notify"/>, inside whatever wait is under way. Must not send anything.</summary>
     public Action? Noticed { get; set; }
@@ -22,6 +23,13 @@ internal sealed unsafe class SessionWaiter : IDisposable
 
     /// <summary>Called for each front-end turned away.</summary>
     public Action? Refused { get; set; }
+
+    /// <summary>When the front-end's last message was served (<see cref="Stopwatch"/> ticks); <see cref="Never"/> while one is.</summary>
+    public long AnsweredAt
+    {
+        get => Volatile.Read(ref _answeredAt);
+        set => Volatile.Write(ref _answeredAt, value);
+    }
 
     /// <summary>True from <see cref="RequestStop"/> on.</summary>
     public bool StopRequested => _stopRequested;

@@ -20,8 +20,9 @@ internal sealed partial class QueueWorker : IDisposable
     // A ring without a kick has to be looked at: first often, after a while of silence every 4 ms.
     private const int ShortNapMilliseconds = 1, LongNapMilliseconds = 4, ShortNaps = 64;
 
-    // QEMU replaces a region by removing and adding it: a kick in between is no fault (threats A5).
-    private static readonly long s_memoryGrace = Stopwatch.Frequency / 10;
+    // Front-ends replace a region by removing and adding it: what is kicked or taken in between is no fault (threats A5) before the front-end has been silent for so
+    // long. While it waits for an answer itself the time does not count.
+    private static readonly long s_memoryGrace = 2 * Stopwatch.Frequency;
 
     private readonly ConcurrentQueue<WorkerOrder> _mail = new();
     private readonly List<WorkerOrder> _orders = [];
@@ -328,8 +329,7 @@ internal sealed partial class QueueWorker : IDisposable
             long since = queue.Queue.IsStalled ? queue.MemoryLostAt : queue.KickedDetachedAt;
             if (since != 0)
             {
-                long left = Math.Max(0, since + s_memoryGrace - Stopwatch.GetTimestamp());
-                int until = (int)(left * 1000 / Stopwatch.Frequency) + 1;
+                int until = (int)(GraceLeft(since, Stopwatch.GetTimestamp()) * 1000 / Stopwatch.Frequency) + 1;
                 milliseconds = milliseconds < 0 ? until : Math.Min(milliseconds, until);
             }
         }
@@ -383,6 +383,13 @@ internal sealed partial class QueueWorker : IDisposable
         }
     }
 
+    /// <summary>Time that memory which is missed <paramref name="since"/> may still stay away.</summary>
+    private long GraceLeft(long since, long now)
+    {
+        long answered = _session.AnsweredAt;
+        return answered == SessionWaiter.Never ? s_memoryGrace : Math.Max(0, Math.Max(since, answered) + s_memoryGrace - now);
+    }
+
     /// <summary>Memory that stays away too long is a fault: of a ring that is kicked without it, or of a chain that points to it.</summary>
     private void LookAfterMemory()
     {
@@ -396,7 +403,7 @@ internal sealed partial class QueueWorker : IDisposable
         _unsettled = 0;
         foreach (WorkerQueue queue in Queues)
         {
-            if (queue.Queue.WaitsForMemory && now - queue.MemoryLostAt >= s_memoryGrace)
+            if (queue.Queue.WaitsForMemory && GraceLeft(queue.MemoryLostAt, now) == 0)
             {
                 queue.Queue.WaitsForMemory = false;
             }
@@ -405,7 +412,7 @@ internal sealed partial class QueueWorker : IDisposable
             {
                 // Other rings may keep the worker from sleeping, where kicks are taken otherwise.
                 TakeKick(queue);
-                if (queue.KickedDetachedAt != 0 && now - queue.KickedDetachedAt >= s_memoryGrace)
+                if (queue.KickedDetachedAt != 0 && GraceLeft(queue.KickedDetachedAt, now) == 0)
                 {
                     queue.KickedDetachedAt = 0;
                     queue.Queue.Break(ChainFault.RingUnmapped);

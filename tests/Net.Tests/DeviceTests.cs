@@ -55,6 +55,22 @@ public sealed class DeviceTests
     }
 
     [Fact]
+    public void The_next_front_end_finds_the_device_as_it_was_configured()
+    {
+        using var device = new NetDevice(new LoopPort(), new NetSettings { Mac = s_mac, MtuBytes = 1500 });
+        byte[] before = new byte[NetConfigSpace.SizeBytes], after = new byte[NetConfigSpace.SizeBytes];
+        device.ReadConfig(0, before);
+        Assert.Null(device.TryWriteConfig(0, [1, 2, 3, 4, 5, 6, .. before[6..]], restoring: true));
+        Assert.True(device.TrySetMtu(1300));
+        device.Reset();
+        device.ReadConfig(0, after);
+        Assert.Equal(1300, BitConverter.ToUInt16(after, 10)); // a reset leaves the link alone
+        device.ForgetFrontend();
+        device.ReadConfig(0, after);
+        Assert.Equal(before, after);
+    }
+
+    [Fact]
     public void Only_what_is_served_is_offered()
     {
         using var loop = new NetDevice(new LoopPort(), new NetSettings());

@@ -266,14 +266,17 @@ public sealed class StopTests
     [Theory, MemberData(nameof(Formats))]
     public void A_front_end_that_comes_back_goes_on(ulong features)
     {
-        using var server = new TestServer(new EchoDevice());
+        using var device = new EchoDevice();
+        using var server = new TestServer(device);
         for (int i = 0; i < 10; i++)
         {
             using var machine = new Machine(server.Connect(), features);
             using TestRing ring = TestRing.Of(machine).Start();
             ring.Echo(5);
+            Assert.Equal(i, device.Forgotten);
             machine.Frontend.Dispose();
             server.WaitForEnd();
+            Assert.Equal((i + 1, 0), (device.Forgotten, device.Resets));
         }
     }
 }

@@ -26,6 +26,10 @@ internal class EchoDevice : IVirtioDevice, IDisposable
 
     public event Action? ConfigChanged;
 
+    public DeviceTroubles Trouble { get; } = new("echoes that failed", "for want of air");
+
+    public IReadOnlyList<DeviceTroubles> Troubles => [Trouble];
+
     /// <summary>While true, chains are taken and not completed. Letting go wakes the workers.</summary>
     public bool IsHolding
     {
@@ -55,6 +59,9 @@ internal class EchoDevice : IVirtioDevice, IDisposable
 
     public int Resets { get; private set; }
 
+    /// <summary>Front-ends that have gone.</summary>
+    public int Forgotten { get; private set; }
+
     public ulong Accepted { get; private set; }
 
     public int WorkerOf(int queueIndex) => queueIndex % _workers;
@@ -78,6 +85,8 @@ internal class EchoDevice : IVirtioDevice, IDisposable
         source.CopyTo(Config.AsSpan(offsetBytes));
         return null;
     }
+
+    public void ForgetFrontend() => Forgotten++;
 
     public IQueueLoop StartQueue(QueueConfig config, GuestMemory memory)
     {

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Paravane.VhostServer.Hosting;
 using Paravane.VirtioQueues.Linux;
 
@@ -8,12 +9,12 @@ internal sealed class TestServer : IDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("paravane-").FullName;
 
-    public TestServer(EchoDevice device, Func<VhostServerOptions, VhostServerOptions>? change = null)
+    public TestServer(EchoDevice device, Func<VhostServerOptions, VhostServerOptions>? change = null, ILogger? log = null)
     {
         Device = device;
         Path = System.IO.Path.Combine(_directory, "s");
         var options = new VhostServerOptions { SocketPath = Path };
-        Server = new VhostUserServer(device, change is null ? options : change(options));
+        Server = new VhostUserServer(device, change is null ? options : change(options), log);
         Server.Start();
     }
 
