@@ -33,11 +33,11 @@ public sealed class NestedVm
             # guest LIMIT BASE64: runs a script in the guest, prints its output, ends with its exit code (or {{NoAnswer}}: no answer, {{Ended}}: the machine has ended)
             before=$(grep -c '^@@done' /tmp/vm/out)
             offset=$(wc -c < /tmp/vm/out)
-            echo "$2" > /tmp/vm/in
+            echo "1 ${#2} $2" > /tmp/vm/in
             for i in $(seq 1 $(($1 * 10))); do
                 if [ $(grep -c '^@@done' /tmp/vm/out) -gt $before ]; then
                     tail -c +$((offset + 1)) /tmp/vm/out | sed '/^@@done/,$d'
-                    exit $(tail -c +$((offset + 1)) /tmp/vm/out | sed -n 's/^@@done \([0-9]*\).*/\1/p' | head -n 1)
+                    exit $(tail -c +$((offset + 1)) /tmp/vm/out | sed -n 's/^@@done 1 \([a-z0-9]*\).*/\1/p' | head -n 1)
                 fi
                 [ -e /tmp/vm/code ] && break
                 sleep 0.1
@@ -65,14 +65,14 @@ public sealed class NestedVm
     public void Reboot()
     {
         int boots = int.Parse(_host.Run("grep -c @@ready /tmp/vm/out"), CultureInfo.InvariantCulture);
-        _host.Run($"echo {Encode("sync; reboot -f")} > /tmp/vm/in");
+        SendOnly("sync; reboot -f");
         WaitUntilReady(boots + 1);
     }
 
     /// <summary>Switches the guest off from inside and waits for the end of the machine, which must be in order.</summary>
     public void PowerOff()
     {
-        _host.Run($"echo {Encode("sync; poweroff -f")} > /tmp/vm/in");
+        SendOnly("sync; poweroff -f");
         WaitForEnd();
     }
 
@@ -86,6 +86,8 @@ public sealed class NestedVm
             ! pidof paravane-blk; ! pidof paravane-net; ! pidof paravane; [ ! -e /tmp/vm/control ]
             """);
     }
+
+    private void SendOnly(string script) => _host.Run($"line={Encode(script)}; echo \"1 ${{#line}} $line\" > /tmp/vm/in");
 
     private static string Quote(string text) => $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 

@@ -20,6 +20,7 @@ public sealed class QemuGuest : IDisposable
     private readonly ChildProcess _qemu;
     private readonly string _console;
     private readonly string _monitor;
+    private int _commands; // sent
 
     /// <summary>Boots a machine of two CPUs and 512 MiB with these devices, and waits until the guest takes commands.</summary>
     public QemuGuest(TemporaryDirectory scratch, params IEnumerable<string> devices)
@@ -68,11 +69,18 @@ public sealed class QemuGuest : IDisposable
     /// <summary>Runs a shell script in the guest and returns its exit code and what it printed.</summary>
     public (int Code, string Output) TryRun(string script, int limitSeconds = 60)
     {
-        const string End = "@@done ";
-        Send("set -e -o pipefail\n" + script);
-        string output = WaitFor(End, TimeSpan.FromSeconds(limitSeconds), script)[..^End.Length];
-        string code = WaitFor("\n", TimeSpan.FromSeconds(limitSeconds), script);
-        return (int.Parse(code, NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture), output.TrimEnd('\n'));
+        while (true)
+        {
+            string end = string.Create(CultureInfo.InvariantCulture, $"@@done {Send("set -e -o pipefail\n" + script)} ");
+            string output = WaitFor(end, TimeSpan.FromSeconds(limitSeconds), script)[..^end.Length];
+            string code = WaitFor("\n", TimeSpan.FromSeconds(limitSeconds), script).TrimEnd();
+            if (code != "garbled")
+            {
+                // What is left of a garbled command may have been answered too.
+                string own = string.Join('\n', output.Split('\n').Where(line => !line.StartsWith("@@done ", StringComparison.Ordinal)));
+                return (int.Parse(code, CultureInfo.InvariantCulture), own.TrimEnd('\n'));
+            }
+        }
     }
 
     /// <summary>Resets the guest from inside, as its administrator would, and waits until it takes commands again.</summary>
@@ -127,7 +135,13 @@ public sealed class QemuGuest : IDisposable
 
     private void WaitUntilReady() => WaitFor("@@ready\n", s_bootLimit, "boot");
 
-    private void Send(string script) => _qemu.Send(Convert.ToBase64String(Encoding.UTF8.GetBytes(script + "\n")));
+    /// <returns>Number of the command.</returns>
+    private int Send(string script)
+    {
+        string line = Convert.ToBase64String(Encoding.UTF8.GetBytes(script + "\n"));
+        _qemu.Send(string.Create(CultureInfo.InvariantCulture, $"{++_commands} {line.Length} {line}"));
+        return _commands;
+    }
 
     private string WaitFor(string text, TimeSpan patience, string doing)
     {
